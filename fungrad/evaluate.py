@@ -1,0 +1,43 @@
+"""Run a Graph through `bind`: the reference meaning of every program.
+
+On ndarrays this computes with NumPy; on tracers it records the graph into the trace that is live, which is how graphs are
+inlined and transformed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fungrad.ir.graph import Const, Graph, Operand, Var
+from fungrad.trace import attributed_to, bind
+
+
+def evaluate(graph: Graph, *arguments: Any) -> list[Any]:
+    """The outputs of `graph` for `arguments`, one for each input. Values are freed after their last use."""
+    values: dict[Var, Any] = dict(zip(graph.inputs, arguments, strict=True))
+    last_use = _last_uses(graph)
+
+    def read(operand: Operand) -> Any:
+        return operand.value if isinstance(operand, Const) else values[operand]
+
+    for position, eqn in enumerate(graph.equations):
+        with attributed_to(eqn.where):
+            result = bind(eqn.op, *map(read, eqn.inputs))
+        outs = result if eqn.op.multiple else (result,)
+        values.update(zip(eqn.outputs, outs, strict=True))
+        for var in last_use.get(position, ()):
+            del values[var]
+    return [read(operand) for operand in graph.outputs]
+
+
+def _last_uses(graph: Graph) -> dict[int, list[Var]]:
+    """For each equation, the Vars that nothing later reads."""
+    seen = {operand for operand in graph.outputs if isinstance(operand, Var)}
+    last: dict[int, list[Var]] = {}
+    for position in range(len(graph.equations) - 1, -1, -1):
+        eqn = graph.equations[position]
+        for var in (*eqn.outputs, *(x for x in eqn.inputs if isinstance(x, Var))):
+            if var not in seen:
+                seen.add(var)
+                last.setdefault(position, []).append(var)
+    return last

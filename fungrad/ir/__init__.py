@@ -1,0 +1,1 @@
+"""The intermediate representation: types, graphs and the contract of a primitive."""

@@ -1,0 +1,50 @@
+"""The contract of a primitive, on one page.
+
+A primitive is a frozen dataclass. Its fields are its static parameters; its methods are its mathematics. It never
+broadcasts and never promotes: the NumPy layer does both before it binds, so that no rule has to undo them.
+
+Rules are plain NumPy code. On ndarrays they run at NumPy's speed; on tracers the same lines are recorded, which is all
+that derivatives of derivatives and compiled derivatives need. `ct` names a cotangent, `t` a tangent, `out` the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from fungrad.ir.types import ArrayType
+
+Value = Any  # an ndarray, a NumPy scalar or a tracer
+Cotangent = Any  # a Value, or None for zero
+
+
+class Primitive:
+    """One operation on arrays."""
+
+    multiple: ClassVar[bool] = False
+    """Whether the result is a tuple of arrays. Rules then see tuples for `out` and `ct`."""
+
+    @property
+    def name(self) -> str:
+        """What graphs and error messages call this operation."""
+        return type(self).__name__.lower()
+
+    def infer(self, *types: ArrayType) -> Any:
+        """The result type, or an error that says which operand is wrong and why."""
+        raise NotImplementedError
+
+    def evaluate(self, *arrays: Any) -> Any:
+        """The meaning of the primitive, in NumPy. Never mutates its operands; may return a view."""
+        raise NotImplementedError
+
+    def vjp(self, ct: Any, inputs: Sequence[Value], out: Any, wanted: Sequence[bool]) -> Sequence[Cotangent]:
+        """Cotangents of the inputs: the transposed Jacobian applied to `ct`.
+
+        `wanted[i]` says whether anybody asked for the cotangent of input i. Where nobody did, the rule returns None
+        and computes nothing. None where one was wanted means zero. A cotangent has the type of its primal.
+        """
+        raise NotImplementedError
+
+    def jvp(self, tangents: Sequence[Cotangent], inputs: Sequence[Value], out: Any) -> Cotangent:
+        """Tangent of the result: the Jacobian applied to `tangents`, where None stands for zero."""
+        raise NotImplementedError

@@ -1,0 +1,1 @@
+"""The transformations, one file each. No engine knows a primitive by name."""

@@ -1,0 +1,210 @@
+"""Pytrees: nested containers of arrays, taken apart and put together again.
+
+Containers are tuple, list, dict (in sorted key order), namedtuple, None (no leaves), dataclasses, and classes registered
+with `register`. Everything else is a leaf. A `TreeDef` is the structure without the leaves; equal structures compare
+equal and hash equal. Errors name the place of a leaf as the user would write it: `params['w1']`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any, NamedTuple
+
+from fungrad.errors import TreeError
+
+
+class TreeDef:
+    """The structure of a pytree: the container's class, what it needs besides children, and the children's structures."""
+
+    __slots__ = ("_hash", "children", "kind", "leaves", "meta")
+
+    def __init__(self, kind: Any, meta: Any, children: tuple[TreeDef, ...]) -> None:
+        self.kind = kind
+        self.meta = meta
+        self.children = children
+        self.leaves = 1 if kind is LEAF_KIND else sum(child.leaves for child in children)
+        self._hash = hash((kind, meta, children))
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        return (
+            isinstance(other, TreeDef)
+            and self._hash == other._hash
+            and self.kind is other.kind
+            and self.meta == other.meta
+            and self.children == other.children
+        )
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __repr__(self) -> str:
+        if self.kind is LEAF_KIND:
+            return "*"
+        if self.kind is type(None):
+            return "None"
+        inner = [repr(child) for child in self.children]
+        if self.kind is tuple:
+            return f"({inner[0]},)" if len(inner) == 1 else f"({', '.join(inner)})"
+        if self.kind is list:
+            return f"[{', '.join(inner)}]"
+        if self.kind is dict:
+            return "{" + ", ".join(f"{k!r}: {c}" for k, c in zip(self.meta, inner, strict=True)) + "}"
+        return f"{self.kind.__name__}({', '.join(inner)})"
+
+
+class LEAF_KIND:
+    """The kind of a TreeDef that is one leaf."""
+
+
+LEAF = TreeDef(LEAF_KIND, None, ())
+
+
+class _Container(NamedTuple):
+    flatten: Callable[[Any], tuple[Sequence[Any], Any]]  # children, hashable meta
+    unflatten: Callable[[Any, Sequence[Any]], Any]  # meta, children
+    keys: Callable[[Any, int], list[str]]  # meta, number of children: how a user writes each access
+
+
+def _indices(_: Any, count: int) -> list[str]:
+    return [f"[{i}]" for i in range(count)]
+
+
+def _flatten_dict(tree: dict[Any, Any]) -> tuple[Sequence[Any], Any]:
+    try:
+        keys = sorted(tree)
+    except TypeError:
+        keys = sorted(tree, key=lambda key: (type(key).__name__, repr(key)))
+    return [tree[key] for key in keys], tuple(keys)
+
+
+_CONTAINERS: dict[type, _Container] = {
+    tuple: _Container(lambda t: (t, None), lambda _, children: tuple(children), _indices),
+    list: _Container(lambda t: (t, None), lambda _, children: list(children), _indices),
+    dict: _Container(
+        _flatten_dict,
+        lambda keys, children: dict(zip(keys, children, strict=True)),
+        lambda keys, _: [f"[{key!r}]" for key in keys],
+    ),
+    type(None): _Container(lambda _: ((), None), lambda _, __: None, _indices),
+}
+
+
+def register(
+    cls: type,
+    flatten: Callable[[Any], tuple[Sequence[Any], Any]],
+    unflatten: Callable[[Any, Sequence[Any]], Any],
+) -> None:
+    """Make instances of `cls` containers.
+
+    Args:
+        cls: the class; subclasses are not included.
+        flatten: takes an instance, returns `(children, meta)` with hashable `meta`.
+        unflatten: takes `(meta, children)`, returns an instance.
+
+    Raises:
+        TreeError: the class is registered already.
+    """
+    if cls in _CONTAINERS:
+        raise TreeError(f"{cls.__name__} is a pytree container already; register a class once.")
+    _CONTAINERS[cls] = _Container(flatten, unflatten, _indices)
+
+
+def _container(tree: Any) -> _Container | None:
+    """How to take `tree` apart, or None for a leaf. Namedtuples and dataclasses are found once for each class."""
+    cls = type(tree)
+    found = _CONTAINERS.get(cls)
+    if found is not None:
+        return found
+    if issubclass(cls, tuple) and hasattr(cls, "_fields"):
+        names = [f".{name}" for name in cls._fields]
+        found = _Container(lambda t: (t, None), lambda _, c: cls(*c), lambda _, __: names)
+    elif is_dataclass(cls):
+        attributes = [f.name for f in fields(cls) if f.init]
+
+        def rebuild(_: Any, children: Sequence[Any]) -> Any:
+            return cls(**dict(zip(attributes, children, strict=True)))
+
+        found = _Container(
+            lambda t: ([getattr(t, a) for a in attributes], None), rebuild, lambda _, __: [f".{a}" for a in attributes]
+        )
+    if found is not None:
+        _CONTAINERS[cls] = found
+    return found
+
+
+def flatten(tree: Any) -> tuple[list[Any], TreeDef]:
+    """The leaves of a pytree from left to right, and its structure."""
+    leaves: list[Any] = []
+    return leaves, _flatten_into(tree, leaves)
+
+
+def _flatten_into(tree: Any, leaves: list[Any]) -> TreeDef:
+    container = _container(tree)
+    if container is None:
+        leaves.append(tree)
+        return LEAF
+    children, meta = container.flatten(tree)
+    return TreeDef(type(tree), meta, tuple([_flatten_into(child, leaves) for child in children]))
+
+
+def unflatten(structure: TreeDef, leaves: Iterable[Any]) -> Any:
+    """The pytree of that structure with those leaves.
+
+    Raises:
+        TreeError: too few or too many leaves.
+    """
+    given = list(leaves)
+    if len(given) != structure.leaves:
+        raise TreeError(f"a pytree {structure} has {structure.leaves} leaves, got {len(given)}")
+    return _build(structure, iter(given))
+
+
+def _build(structure: TreeDef, leaves: Any) -> Any:
+    if structure.kind is LEAF_KIND:
+        return next(leaves)
+    children = [_build(child, leaves) for child in structure.children]
+    return _CONTAINERS[structure.kind].unflatten(structure.meta, children)
+
+
+def key_paths(structure: TreeDef, root: str = "") -> list[str]:
+    """How a user writes the access to each leaf, as `params['w1'][0]`."""
+    if structure.kind is LEAF_KIND:
+        return [root]
+    keys = _CONTAINERS[structure.kind].keys(structure.meta, len(structure.children))
+    return [
+        path
+        for key, child in zip(keys, structure.children, strict=True)
+        for path in key_paths(child, root + key)
+    ]
+
+
+def leaves(tree: Any) -> list[Any]:
+    """The leaves of a pytree from left to right."""
+    return flatten(tree)[0]
+
+
+def structure(tree: Any) -> TreeDef:
+    """The structure of a pytree."""
+    return flatten(tree)[1]
+
+
+def map(f: Callable[..., Any], tree: Any, *rest: Any) -> Any:
+    """Apply `f` to corresponding leaves of pytrees of one structure.
+
+    Raises:
+        TreeError: a later tree has another structure than the first; the message shows both.
+
+    >>> map(lambda a, b: a + b, {'w': 1, 'b': (2, 3)}, {'w': 10, 'b': (20, 30)})
+    {'b': (22, 33), 'w': 11}
+    """
+    first, shape = flatten(tree)
+    others = []
+    for position, other in enumerate(rest, start=2):
+        flat, other_shape = flatten(other)
+        if other_shape != shape:
+            raise TreeError(f"tree {position} has the structure {other_shape}, expected that of the first, {shape}")
+        others.append(flat)
+    return unflatten(shape, [f(*xs) for xs in zip(first, *others, strict=True)])
