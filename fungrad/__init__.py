@@ -1,0 +1,12 @@
+"""Gradients of plain NumPy code, transformed to any depth and compiled into loops."""
+
+from fungrad import numpy as numpy
+from fungrad import tree as tree
+from fungrad.api import grad as grad
+from fungrad.api import make_graph as make_graph
+from fungrad.api import stop_gradient as stop_gradient
+from fungrad.api import value_and_grad as value_and_grad
+from fungrad.api import vjp as vjp
+from fungrad.jitted import jit as jit
+
+__version__ = "0.1.0"

@@ -63,6 +63,10 @@ class StaticArgumentError(FungradError, TypeError):
     """A static argument of `jit` is unhashable, or its position or name does not exist."""
 
 
+class MissingPackageError(FungradError, ImportError):
+    """An optional package is needed that is not installed."""
+
+
 class GraphError(FungradError, ValueError):
     """A graph breaks the rules of the IR; `verify` names the equation."""
 

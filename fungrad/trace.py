@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fungrad.errors import ConcretizationError, LeakedTracerError
-from fungrad.ir.graph import NOWHERE, Const, Equation, Graph, Operand, Var, Where
+from fungrad.ir.graph import NOWHERE, Const, Equation, Graph, Operand, Var, Where, constant
 from fungrad.ir.primitive import Primitive
 from fungrad.ir.types import ArrayType, DType, type_of
 
@@ -120,20 +120,20 @@ class Tracer:
     The operators and methods of ndarray are added by `fungrad.numpy.protocols`.
     """
 
-    __slots__ = ("trace", "value", "var", "view", "weak")
+    __slots__ = ("__weakref__", "trace", "value", "var", "view", "weak")
 
     trace: Trace
     var: Operand
     value: Any
     weak: bool  # stands for a Python number, which takes the dtype of what it meets
-    view: bool  # shares memory with another array in NumPy's meaning of the program
+    view: Any  # the memory it shares with other tracers (fungrad.numpy.views), or None
 
     def __init__(self, trace: Trace, var: Operand, value: Any = None, weak: bool = False) -> None:
         self.trace = trace
         self.var = var
         self.value = value
         self.weak = weak
-        self.view = False
+        self.view = None
 
     @property
     def type(self) -> ArrayType:
@@ -235,7 +235,7 @@ class Trace:
                 if x.trace is self:
                     return x.var
                 return captures.setdefault(id(x.var), (x, Var(x.type)))[1]
-            return Const(x)
+            return constant(x)
 
         equations = tuple(
             Equation(

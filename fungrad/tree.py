@@ -208,3 +208,12 @@ def map(f: Callable[..., Any], tree: Any, *rest: Any) -> Any:
             raise TreeError(f"tree {position} has the structure {other_shape}, expected that of the first, {shape}")
         others.append(flat)
     return unflatten(shape, [f(*xs) for xs in zip(first, *others, strict=True)])
+
+
+def split(tree: Any) -> tuple[list[Any], tuple[Any, Any]]:
+    """The direct children of a container and what tells its kind; a leaf has no children."""
+    container = _container(tree)
+    if container is None:
+        return [], (LEAF_KIND, None)
+    children, meta = container.flatten(tree)
+    return list(children), (type(tree), meta)

@@ -110,5 +110,14 @@ class Graph:
 
 
 def constant(value: Any) -> Const:
-    """A `Const` of an array-like, kept as it is if it already is an ndarray or a NumPy scalar."""
-    return Const(value if isinstance(value, np.ndarray | np.generic) else np.asarray(value))
+    """A `Const` of an array. If all its elements are one number, only that is kept (with zero strides)."""
+    if value.size > 1 and value.ndim and any(value.strides):
+        first = value[(0,) * value.ndim]
+        if first == value[(-1,) * value.ndim] and not (value.view(f"u{value.itemsize}") != _bits(first)).any():
+            value = np.ndarray(value.shape, value.dtype, np.array(first), 0, (0,) * value.ndim)
+    return Const(value)
+
+
+def _bits(scalar: Any) -> Any:
+    """A number's bits as an unsigned integer: equal bits tell 0.0 from -0.0."""
+    return scalar.view(f"u{scalar.itemsize}")

@@ -12,10 +12,12 @@ type.
 from __future__ import annotations
 
 import os
+import re
 import string
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from itertools import count, product
+from keyword import kwlist
 from typing import Any
 
 import numpy as np
@@ -23,11 +25,30 @@ import numpy as np
 from fungrad.ir.graph import Const, Equation, Graph, Operand, Var
 from fungrad.ir.primitive import Primitive
 
+RESERVED = frozenset((*kwlist, "np", "range", "host", "select", "convert", "clip", "erf", "logistic", "kernel", "arena"))
+"""Names with a meaning in generated code, where the Vars of a graph keep theirs."""
+
 
 def _fresh_names() -> Iterator[str]:
     for length in count(1):
         for letters in product(string.ascii_lowercase, repeat=length):
-            yield "".join(letters)
+            name = "".join(letters)
+            if name not in RESERVED:
+                yield name
+
+
+def identifiers(paths: Sequence[str]) -> list[str]:
+    """Paths such as `params['w1']` as names in a program: `params_w1`."""
+    return [_identifier(path) for path in paths]
+
+
+def _identifier(path: str) -> str:
+    cleaned = "".join(c if c.isalnum() and c.isascii() else "_" for c in path.replace("'", ""))
+    name = "_".join(part for part in cleaned.split("_") if part)
+    if not name or name[0].isdigit():
+        name = f"x{name}"
+    reserved = name in RESERVED or re.fullmatch(r"(i|out|const|a|c)\d+", name)
+    return f"{name}_" if reserved else name
 
 
 def print_parameter(value: Any) -> str:
@@ -43,8 +64,8 @@ def print_parameter(value: Any) -> str:
 
 
 def print_primitive(op: Primitive) -> str:
-    """A primitive with its static parameters, as `reduce_sum[axes=(0,)]`."""
-    shown = [f for f in fields(op) if f.repr] if is_dataclass(op) else []
+    """A primitive with its static parameters but those left at their defaults, as `sum[axes=(0,)]`."""
+    shown = [f for f in fields(op) if f.repr and getattr(op, f.name) != f.default] if is_dataclass(op) else []
     if not shown:
         return op.name
     return f"{op.name}[{', '.join(f'{f.name}={print_parameter(getattr(op, f.name))}' for f in shown)}]"

@@ -1,0 +1,29 @@
+"""Matrix products for compiled code: BLAS functions by address, from SciPy's Cython interface.
+
+No GIL is needed to call them. Matrices are column-major for BLAS, so a row-major product C = A B is asked for as
+C^T = B^T A^T, which needs no copies.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+
+from fungrad.ir.types import DType
+
+SYMBOLS = {np.dtype(np.float32): "sgemm", np.dtype(np.float64): "dgemm"}
+MAX_EXTENT = 2**31 - 1  # BLAS counts in 32 bits
+
+
+def address(dtype: DType) -> int:
+    """The address of the general matrix product of that dtype."""
+    from scipy.linalg import cython_blas
+
+    capsule = cython_blas.__pyx_capi__[SYMBOLS[dtype]]
+    api = ctypes.pythonapi
+    api.PyCapsule_GetName.restype = ctypes.c_char_p
+    api.PyCapsule_GetName.argtypes = [ctypes.py_object]
+    api.PyCapsule_GetPointer.restype = ctypes.c_void_p
+    api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
+    return int(api.PyCapsule_GetPointer(capsule, api.PyCapsule_GetName(capsule)))

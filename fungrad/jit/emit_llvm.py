@@ -1,0 +1,247 @@
+"""Loop IR -> LLVM: one function for a whole program.
+
+The function takes a pointer for each input, constant and output and one for the arena of temporaries, and returns a status: 0,
+or 1 + the number of the guard that failed, or -1 if a host call raised. Extents are static; pointers are `noalias`.
+
+No fast-math flags are set but `reassoc` on short blocks of sums: contraction to fused multiply-add would make compiled
+results differ from NumPy's wherever two products cancel.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+
+from fungrad.errors import CompileError
+from fungrad.ir.types import DType
+from fungrad.jit import blas
+from fungrad.jit.loops import (
+    Apply,
+    Assign,
+    Buffer,
+    Expr,
+    Gemm,
+    Guard,
+    Host,
+    Index,
+    Let,
+    Literal,
+    Load,
+    Local,
+    Loop,
+    Note,
+    Program,
+    Statement,
+    Store,
+    int_value,
+    literal,
+)
+from fungrad.jit.native_math import I8, I32, I64, ScalarMath, memory_type, register_type
+
+ALIGNMENT = 64
+
+
+def arena_layout(program: Program) -> tuple[dict[Buffer, int], int]:
+    """The byte offset of each temporary in the arena, and the arena's size."""
+    offsets: dict[Buffer, int] = {}
+    size = 0
+    for buffer in program.temps:
+        offsets[buffer] = size
+        size += -(-buffer.type.size * buffer.type.dtype.itemsize // ALIGNMENT) * ALIGNMENT
+    return offsets, size
+
+
+def emit_llvm(program: Program, module: ir.Module, symbols: list[str]) -> ir.Function:
+    """Add the function of a program to an LLVM module.
+
+    Args:
+        program: what to emit.
+        module: where.
+        symbols: the registered names of the program's host calls, in order.
+    """
+    arguments = [*program.inputs, *program.constants, *program.outputs]
+    types = [memory_type(b.type.dtype).as_pointer() for b in arguments]
+    signature = ir.FunctionType(I64, [*types, I8.as_pointer()])
+    function = ir.Function(module, signature, module.get_unique_name(f"fungrad_{program.name}"))
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    for argument in function.args:
+        argument.add_attribute("noalias")
+    _Emitter(program, function, symbols).run()
+    return function
+
+
+class _Emitter:
+    def __init__(self, program: Program, function: ir.Function, symbols: list[str]) -> None:
+        self.program = program
+        self.function = function
+        self.symbols = symbols
+        self.entry = ir.IRBuilder(function.append_basic_block("entry"))
+        self.b = ir.IRBuilder(function.append_basic_block("body"))
+        self.math = ScalarMath(self.b)
+        self.locals: dict[str, ir.Value] = {}
+        self.slots: dict[tuple[str, DType], ir.Value] = {}
+        self.scalars: dict[tuple[str, Any], ir.Value] = {}
+        self.pointers: dict[Buffer, ir.Value] = {}
+        arguments = [*program.inputs, *program.constants, *program.outputs]
+        self.pointers.update(zip(arguments, function.args[:-1], strict=True))
+        offsets, _ = arena_layout(program)
+        for buffer, offset in offsets.items():
+            start = self.entry.gep(function.args[-1], [I64(offset)])
+            self.pointers[buffer] = self.entry.bitcast(start, memory_type(buffer.type.dtype).as_pointer())
+
+    def run(self) -> None:
+        body = self.b.block
+        for statement in self.program.body:
+            self.statement(statement)
+        self.b.ret(I64(0))
+        self.entry.branch(body)
+
+    # -- statements -----------------------------------------------------------------------------------------------------
+
+    def statement(self, statement: Statement) -> None:
+        match statement:
+            case Note():
+                pass
+            case Loop(index=index, extent=extent, body=body):
+                self.loop(index.name, extent, lambda: [self.statement(inner) for inner in body])
+            case Let(local=local, value=value):
+                self.locals[local.name] = self.expr(value)
+            case Assign(local=local, value=value):
+                self.b.store(self.expr(value), self.slot(local))
+            case Store(buffer=buffer, index=index, value=value):
+                number = self.expr(value)
+                if buffer.type.dtype.kind == "b":
+                    number = self.b.zext(number, I8)
+                self.b.store(number, self.element(buffer, index))
+            case Guard(ok=ok, number=number):
+                fail, go_on = self.b.append_basic_block("fail"), self.b.append_basic_block("ok")
+                self.b.cbranch(self.expr(ok), go_on, fail)
+                self.b.position_at_end(fail)
+                self.b.ret(I64(number + 1))
+                self.b.position_at_end(go_on)
+            case Gemm():
+                self.gemm(statement)
+            case Host():
+                self.host(statement)
+
+    def loop(self, name: str, extent: Expr, body: Any) -> None:
+        count = int_value(extent)
+        if count is None:
+            raise CompileError(f"loop {name} has an extent that is not known")
+        if count <= 0:
+            return
+        b = self.b
+        before, head, end = b.block, b.append_basic_block(f"for.{name}"), b.append_basic_block(f"end.{name}")
+        b.branch(head)
+        b.position_at_end(head)
+        counter = b.phi(I64, name)
+        counter.add_incoming(I64(0), before)
+        self.locals[name] = counter
+        body()
+        following = b.add(counter, I64(1), flags=["nsw", "nuw"])
+        counter.add_incoming(following, b.block)
+        b.cbranch(b.icmp_unsigned("<", following, I64(count)), head, end)
+        b.position_at_end(end)
+
+    def slot(self, local: Local) -> ir.Value:
+        """The stack slot of an accumulator; LLVM turns it into a register."""
+        key = (local.name, local.dtype)
+        if key not in self.slots:
+            self.slots[key] = self.entry.alloca(register_type(local.dtype), name=local.name)
+        return self.slots[key]
+
+    def gemm(self, call: Gemm) -> None:
+        dtype = call.out.type.dtype
+        type = memory_type(dtype)
+        pointer, count = type.as_pointer(), I32.as_pointer()
+        signature = ir.FunctionType(
+            ir.VoidType(),
+            [I8.as_pointer(), I8.as_pointer(), count, count, count, pointer, pointer, count]
+            + [pointer, count, pointer, pointer, count],
+        )
+        symbol = f"fungrad_{blas.SYMBOLS[dtype]}"
+        function = self.b.module.globals.get(symbol) or ir.Function(self.b.module, signature, symbol)
+        lda = call.m if call.transpose_a else call.k
+        ldb = call.k if call.transpose_b else call.n
+        sizes = (call.m * call.k, call.k * call.n, call.m * call.n)
+
+        def once() -> None:
+            p = self.locals.get("i_batch", I64(0)) if call.batch > 1 else I64(0)
+            a, b, out = (
+                self.b.gep(self.pointers[x.memory], [self.b.mul(p, I64(size))])
+                for x, size in zip((call.a, call.b, call.out), sizes, strict=True)
+            )
+            flags = [self.by_reference(I8, ord("T" if t else "N")) for t in (call.transpose_b, call.transpose_a)]
+            extents = [self.by_reference(I32, n) for n in (call.n, call.m, call.k)]
+            one, zero = self.by_reference(type, 1.0), self.by_reference(type, 0.0)
+            lead = [self.by_reference(I32, n) for n in (ldb, lda, call.n)]
+            self.b.call(function, [*flags, *extents, one, b, lead[0], a, lead[1], zero, out, lead[2]])
+
+        if call.batch > 1:
+            self.loop("i_batch", literal(call.batch), once)
+        else:
+            once()
+
+    def by_reference(self, type: ir.Type, value: Any) -> ir.Value:
+        """A pointer to a constant, as Fortran takes its arguments."""
+        key = (str(type), value)
+        if key not in self.scalars:
+            module = self.b.module
+            constant = ir.GlobalVariable(module, type, module.get_unique_name("fungrad_constant"))
+            constant.initializer = ir.Constant(type, value)
+            constant.global_constant = True
+            constant.linkage = "internal"
+            self.scalars[key] = constant
+        return self.scalars[key]
+
+    def host(self, call: Host) -> None:
+        """Pass the addresses of all operands to a callback; leave the program if it reports an error."""
+        b = self.b
+        buffers = [*call.inputs, *call.outputs]
+        table = self.entry.alloca(I8.as_pointer(), len(buffers))
+        for position, buffer in enumerate(buffers):
+            address = b.bitcast(self.pointers[buffer.memory], I8.as_pointer())
+            b.store(address, b.gep(table, [I64(position)]))
+        symbol = self.symbols[call.number]
+        signature = ir.FunctionType(I64, [I8.as_pointer().as_pointer()])
+        function = b.module.globals.get(symbol) or ir.Function(b.module, signature, symbol)
+        status = b.call(function, [table])
+        fail, go_on = b.append_basic_block("raised"), b.append_basic_block("ok")
+        b.cbranch(b.icmp_signed("==", status, I64(0)), go_on, fail)
+        b.position_at_end(fail)
+        b.ret(I64(-1))
+        b.position_at_end(go_on)
+
+    # -- expressions ----------------------------------------------------------------------------------------------------
+
+    def expr(self, expr: Expr) -> ir.Value:
+        match expr:
+            case Literal(value=value):
+                return self.math.constant(value, expr.dtype)
+            case Index(name=name):
+                return self.locals[name]
+            case Local(name=name, dtype=dtype):
+                slot = self.slots.get((name, dtype))
+                return self.locals[name] if slot is None else self.b.load(slot)
+            case Load(buffer=buffer, index=index):
+                number = self.b.load(self.element(buffer, index))
+                return self.b.icmp_unsigned("!=", number, I8(0)) if buffer.type.dtype.kind == "b" else number
+            case Apply(op=op, args=args, dtype=dtype, exact=exact):
+                values = [self.expr(x) for x in args]
+                return self.math.apply(op, values, [x.dtype for x in args], dtype, exact)
+
+    def element(self, buffer: Buffer, index: tuple[Expr, ...]) -> ir.Value:
+        """The address of an element of a row-major buffer."""
+        b = self.b
+        offset = None
+        stride = 1
+        for i, extent in zip(reversed(index), reversed(buffer.type.shape), strict=True):
+            if int_value(i) != 0:
+                step = b.mul(self.expr(i), I64(stride)) if stride != 1 else self.expr(i)
+                offset = step if offset is None else b.add(offset, step)
+            stride *= extent
+        return b.gep(self.pointers[buffer.memory], [I64(0) if offset is None else offset])
+
+

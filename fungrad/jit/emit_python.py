@@ -1,0 +1,216 @@
+"""Loop IR -> Python source: what `jit(f).source(*args)` shows.
+
+The text is a program: executed with NumPy alone (`run_source`) it computes what the native function computes, slowly. Tests
+compare the two.
+"""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fungrad.errors import OutOfBoundsError
+from fungrad.jit.loops import (
+    Apply,
+    Assign,
+    Buffer,
+    Expr,
+    Gemm,
+    Guard,
+    Host,
+    Index,
+    Let,
+    Literal,
+    Load,
+    Local,
+    Loop,
+    Note,
+    Program,
+    Statement,
+    Store,
+)
+from fungrad.primitives.elementwise import ROWS
+
+_INFIX = {
+    "add": "+",
+    "sub": "-",
+    "mul": "*",
+    "div": "/",
+    "less": "<",
+    "less_equal": "<=",
+    "greater": ">",
+    "greater_equal": ">=",
+    "equal": "==",
+    "not_equal": "!=",
+    "bitwise_and": "&",
+    "bitwise_or": "|",
+    "bitwise_xor": "^",
+    "logical_and": "and",
+    "logical_or": "or",
+}
+
+
+def emit_python(program: Program) -> str:
+    """The source of a function of the program's inputs, constants and outputs, which it fills."""
+    arguments = [b.name for b in (*program.inputs, *program.constants, *program.outputs)]
+    lines = [f"def {program.name}({', '.join(arguments)}):"]
+    for buffer in (*program.inputs, *program.constants, *program.outputs):
+        lines.append(f"    # {buffer.name}: {buffer.type}, {buffer.role}")
+    for buffer in program.temps:
+        lines.append(f"    {buffer.name} = np.empty({buffer.type.shape}, np.{buffer.type.dtype.name})")
+    views: set[str] = set()
+    for statement in program.body:
+        lines += _views(statement, views, "    ")
+        lines += _statement(statement, program, "    ")
+    if lines[-1].lstrip().startswith("def "):
+        lines.append("    pass")
+    return "\n".join(lines) + "\n"
+
+
+def _views(statement: Statement, done: set[str], pad: str) -> list[str]:
+    """Definitions of the aliases a statement reads, before their first use."""
+    lines: list[str] = []
+    for buffer in _buffers(statement):
+        chain = []
+        current: Buffer | None = buffer
+        while current is not None and current.alias is not None and current.name not in done:
+            chain.append(current)
+            current = current.alias
+        for alias in reversed(chain):
+            assert alias.alias is not None
+            done.add(alias.name)
+            lines.append(f"{pad}{alias.name} = {alias.alias.name}.reshape({alias.type.shape})")
+    return lines
+
+
+def _buffers(statement: Statement) -> list[Buffer]:
+    """The buffers a statement touches."""
+    match statement:
+        case Loop(body=body):
+            return [buffer for inner in body for buffer in _buffers(inner)]
+        case Let(value=value) | Assign(value=value):
+            return _loaded(value)
+        case Store(buffer=buffer, index=index, value=value):
+            return [buffer, *_loaded(value), *(b for i in index for b in _loaded(i))]
+        case Guard(ok=ok):
+            return _loaded(ok)
+        case Gemm(a=a, b=b, out=out):
+            return [a, b, out]
+        case Host(inputs=inputs, outputs=outputs):
+            return [*inputs, *outputs]
+    return []
+
+
+def _loaded(expr: Expr) -> list[Buffer]:
+    match expr:
+        case Load(buffer=buffer, index=index):
+            return [buffer, *(b for i in index for b in _loaded(i))]
+        case Apply(args=args):
+            return [b for arg in args for b in _loaded(arg)]
+    return []
+
+
+def _statement(statement: Statement, program: Program, pad: str) -> list[str]:
+    match statement:
+        case Note(text=text):
+            return [f"{pad}# {text}"]
+        case Loop(index=index, extent=extent, body=body):
+            head = f"{pad}for {index.name} in range({_expr(extent)}):"
+            inner = [line for part in body for line in _statement(part, program, pad + "    ")]
+            return [head, *(inner or [f"{pad}    pass"])]
+        case Let(local=local, value=value) | Assign(local=local, value=value):
+            return [f"{pad}{local.name} = {_typed(value) if isinstance(value, Literal) else _expr(value)}"]
+        case Store(buffer=buffer, index=index, value=value):
+            return [f"{pad}{buffer.name}[{_index(index)}] = {_expr(value)}"]
+        case Guard(ok=ok, number=number):
+            return [f"{pad}if not ({_expr(ok)}):", f"{pad}    raise IndexError({program.failures[number]!r})"]
+        case Gemm():
+            a = _matrix(statement.a, statement.transpose_a)
+            b = _matrix(statement.b, statement.transpose_b)
+            return [f"{pad}np.matmul({a}, {b}, out={statement.out.name})"]
+        case Host(op=op, inputs=inputs, outputs=outputs):
+            call = f"host({statement.number}, {', '.join(b.name for b in inputs)})"
+            if op.multiple:
+                return [f"{pad}{', '.join(f'{b.name}[...]' for b in outputs)} = {call}  # {op.name}"]
+            return [f"{pad}{outputs[0].name}[...] = {call}  # {op.name}"]
+
+
+def _matrix(buffer: Buffer, transposed: bool) -> str:
+    return f"{buffer.name}.mT" if transposed else buffer.name
+
+
+def _index(index: Sequence[Expr]) -> str:
+    return ", ".join(map(_expr, index)) if index else "()"
+
+
+def _typed(x: Literal) -> str:
+    """A literal that keeps its dtype when it stands alone."""
+    if x.dtype.kind == "b" or x.dtype == np.float64:
+        return _expr(x)
+    return f"np.{x.dtype.name}({_expr(x)})"
+
+
+def _expr(expr: Expr, inner: bool = False) -> str:
+    match expr:
+        case Literal(value=value):
+            if value.dtype.kind == "f":
+                special = {"inf": "np.inf", "-inf": "-np.inf", "nan": "np.nan"}
+                text = str(value)
+                return special.get(text, text)
+            return str(value)
+        case Index(name=name) | Local(name=name):
+            return name
+        case Load(buffer=buffer, index=index):
+            return f"{buffer.name}[{_index(index)}]"
+        case Apply(op=op, args=args, dtype=dtype):
+            shown = args
+            if op in _INFIX and not all(isinstance(x, Literal) for x in args):
+                left, right = (_expr(x, inner=True) for x in shown)
+                text = f"{left} {_INFIX[op]} {right}"
+                return f"({text})" if inner else text
+            if op == "neg":
+                return f"-{_expr(args[0], inner=True)}"
+            if op == "logical_not":
+                text = f"not {_expr(args[0], inner=True)}"
+                return f"({text})" if inner else text
+            if op == "select":
+                condition, x, y = (_expr(a, inner=True) for a in args)
+                text = f"{x if not isinstance(args[1], Literal) else _typed(args[1])} if {condition} else "
+                text += y if not isinstance(args[2], Literal) else _typed(args[2])
+                return f"({text})" if inner else text
+            if op == "convert":
+                return f"np.{dtype.name}({_expr(args[0])})" if dtype.kind == "f" else f"convert({_expr(args[0])}, {dtype.name!r})"
+            only_literals = all(isinstance(x, Literal) for x in args)
+            texts = [_typed(x) if isinstance(x, Literal) and only_literals else _expr(x) for x in args]
+            function = ROWS[op].function
+            name = f"np.{function.__name__}" if isinstance(function, np.ufunc) else op
+            return f"{name}({', '.join(texts)})"
+
+
+def _convert(x: Any, dtype: str) -> Any:
+    return np.asarray(x).astype(dtype)[()]
+
+
+def run_source(program: Program, inputs: Sequence[Any]) -> list[Any]:
+    """Execute the source of a program as plain Python and return its outputs."""
+    source = emit_python(program)
+    file = f"<fungrad {program.name}>"
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+
+    def host(position: int, *arrays: Any) -> Any:
+        return program.hosts[position].op.evaluate(*arrays)
+
+    functions = {name: row.function for name, row in ROWS.items() if not isinstance(row.function, np.ufunc)}
+    namespace: dict[str, Any] = {**functions, "np": np, "host": host, "convert": _convert}
+    exec(compile(source, file, "exec"), namespace)
+    outputs = [np.empty(b.type.shape, b.type.dtype) for b in program.outputs]
+    arrays = [np.array(x, dtype=b.type.dtype, order="C") for x, b in zip(inputs, program.inputs, strict=True)]
+    try:
+        with np.errstate(all="ignore"):
+            namespace[program.name](*arrays, *(b.value[0] for b in program.constants), *outputs)
+    except IndexError as error:
+        raise OutOfBoundsError(str(error)) from None
+    return outputs

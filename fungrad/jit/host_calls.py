@@ -1,0 +1,66 @@
+"""Calls from compiled code back to NumPy, for primitives that have no loops of their own.
+
+Each host call of a program is a C callback registered as an LLVM symbol. It receives the addresses of its operands and
+results, so it works from any compiled caller, the user's own njit functions included; it takes the GIL while it runs. An
+exception cannot cross compiled code: it is kept for the thread and raised again by whoever called the program.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import threading
+from typing import Any
+
+import numpy as np
+
+from fungrad.jit.loops import Buffer, Host
+
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
+_NUMBERS = itertools.count()
+_ALIVE: list[Any] = []  # compiled code may be called as long as the process lives
+
+
+class _Pending(threading.local):
+    error: BaseException | None = None
+
+
+_PENDING = _Pending()
+
+
+def take_error() -> BaseException | None:
+    """The exception the last host call of this thread ended with, once."""
+    error, _PENDING.error = _PENDING.error, None
+    return error
+
+
+def register(call: Host) -> tuple[str, int]:
+    """A fresh symbol for a host call, and the address of its callback."""
+
+    def run(table: int) -> int:
+        try:
+            buffers = [*call.inputs, *call.outputs]
+            addresses = (ctypes.c_void_p * len(buffers)).from_address(table)
+            arrays = [_view(address, buffer) for address, buffer in zip(addresses, buffers, strict=True)]
+            inputs = [x if x.ndim else x[()] for x in arrays[: len(call.inputs)]]
+            result = call.op.evaluate(*inputs)
+            results = result if call.op.multiple else (result,)
+            for target, value in zip(arrays[len(call.inputs) :], results, strict=True):
+                target[...] = value
+        except BaseException as error:
+            _PENDING.error = error
+            return 1
+        return 0
+
+    callback = _CALLBACK(run)
+    _ALIVE.append(callback)
+    return f"fungrad_host_{next(_NUMBERS)}", ctypes.cast(callback, ctypes.c_void_p).value or 0
+
+
+def _view(address: int | None, buffer: Buffer) -> Any:
+    """The memory of a buffer as an array."""
+    dtype, shape = buffer.type.dtype, buffer.type.shape
+    if not buffer.type.size or address is None:
+        return np.empty(shape, dtype)
+    memory = (ctypes.c_char * (buffer.type.size * dtype.itemsize)).from_address(address)
+    return np.frombuffer(memory, dtype).reshape(shape)

@@ -1,0 +1,244 @@
+"""The loop IR: what a compiled program is, before it is printed as Python or emitted as LLVM.
+
+    Program   ::= buffers, statements
+    Statement ::= Note text
+                | Loop index < extent: statements
+                | Let local = Expr            (once)
+                | Assign local = Expr         (again and again: accumulators)
+                | Store buffer[Expr...] = Expr
+                | Guard Expr                  (the program fails with this guard's error where the condition is false)
+                | Gemm out = a @ b            (BLAS)
+                | Host outs = primitive(ins)  (NumPy)
+    Expr      ::= Literal | Index | Local | Load buffer[Expr...] | Apply operation Expr...
+
+Expressions are scalar and typed. Operations are named as the rows of `primitives/elementwise.py`, plus `convert`. Extents are
+expressions, so that a symbolic extent can come later; today all are literals. Buffers are dense and row-major.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from fungrad.ir.graph import Where
+from fungrad.ir.primitive import Primitive
+from fungrad.ir.types import ArrayType, DType
+
+INT = np.dtype(np.int64)
+BOOL = np.dtype(np.bool_)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Buffer:
+    """Memory of an array: an `input`, `output`, `const`ant or `temp`orary. An alias reads another buffer's memory in
+    another shape of as many elements."""
+
+    name: str
+    type: ArrayType
+    role: str
+    alias: Buffer | None = None
+    value: Any = None  # the array, for a constant
+
+    @property
+    def memory(self) -> Buffer:
+        """The buffer whose memory this is."""
+        return self if self.alias is None else self.alias.memory
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    value: Any  # a NumPy scalar
+
+    @property
+    def dtype(self) -> DType:
+        return np.dtype(self.value.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    name: str
+
+    @property
+    def dtype(self) -> DType:
+        return INT
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    name: str
+    dtype: DType
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    buffer: Buffer
+    index: tuple[Expr, ...]
+
+    @property
+    def dtype(self) -> DType:
+        return self.buffer.type.dtype
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    op: str
+    args: tuple[Expr, ...]
+    dtype: DType
+    exact: bool = True  # False: a sum that may be reassociated, since its block is short
+
+
+Expr = Literal | Index | Local | Load | Apply
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    index: Index
+    extent: Expr
+    body: list[Statement] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Let:
+    local: Local
+    value: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    local: Local
+    value: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    buffer: Buffer
+    index: tuple[Expr, ...]
+    value: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    ok: Expr
+    number: int  # position in Program.failures
+
+
+@dataclass(frozen=True, slots=True)
+class Gemm:
+    """`out[p] = op(a[p]) @ op(b[p])` for each p of a batch; `op` transposes where the flag is set.
+
+    All three are row-major of shape (batch, rows, columns) or (rows, columns). The product is m x n, the sum over k.
+    """
+
+    a: Buffer
+    b: Buffer
+    out: Buffer
+    transpose_a: bool
+    transpose_b: bool
+    batch: int
+    m: int
+    n: int
+    k: int
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A primitive without native lowering, evaluated by NumPy between native parts."""
+
+    op: Primitive
+    inputs: tuple[Buffer, ...]
+    outputs: tuple[Buffer, ...]
+    where: Where
+    number: int  # position in Program.hosts
+
+
+Statement = Note | Loop | Let | Assign | Store | Guard | Gemm | Host
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A lowered graph. `inputs` and `outputs` are in the order of the graph's."""
+
+    name: str
+    inputs: tuple[Buffer, ...]
+    outputs: tuple[Buffer, ...]
+    constants: tuple[Buffer, ...]
+    temps: tuple[Buffer, ...]
+    body: tuple[Statement, ...]
+    failures: tuple[str, ...]
+    hosts: tuple[Host, ...]
+
+
+def literal(value: int) -> Literal:
+    """An index constant."""
+    return Literal(np.int64(value))
+
+
+def int_value(x: Expr) -> int | None:
+    """The value of an index literal, or None."""
+    return int(x.value) if isinstance(x, Literal) else None
+
+
+def add(x: Expr, y: Expr) -> Expr:
+    """x + y on indices, folded where a side is known."""
+    a, b = int_value(x), int_value(y)
+    if a is not None and b is not None:
+        return literal(a + b)
+    if a == 0:
+        return y
+    if b == 0:
+        return x
+    return Apply("add", (x, y), INT)
+
+
+def mul(x: Expr, y: Expr) -> Expr:
+    """x * y on indices, folded where a side is known."""
+    a, b = int_value(x), int_value(y)
+    if a is not None and b is not None:
+        return literal(a * b)
+    if a == 1:
+        return y
+    if b == 1:
+        return x
+    return Apply("mul", (x, y), INT)
+
+
+def sub(x: Expr, y: Expr) -> Expr:
+    """x - y on indices, folded where both are known."""
+    a, b = int_value(x), int_value(y)
+    if a is not None and b is not None:
+        return literal(a - b)
+    return x if b == 0 else Apply("sub", (x, y), INT)
+
+
+def loops_over(extents: Sequence[tuple[int, int]]) -> tuple[dict[int, Expr], list[Statement], list[Statement]]:
+    """Nested loops over (axis, extent) pairs in the given order.
+
+    Returns:
+        The index of each axis (0 for an extent of 1), the outermost statements, and the innermost body to fill.
+    """
+    indices: dict[int, Expr] = {}
+    outer: list[Statement] = []
+    body = outer
+    for axis, extent in extents:
+        if extent == 1:
+            indices[axis] = literal(0)
+            continue
+        loop = Loop(Index(f"i{axis}"), literal(extent))
+        body.append(loop)
+        body = loop.body
+        indices[axis] = loop.index
+    return indices, outer, body
+
+
+def nest(extents: Sequence[int]) -> tuple[tuple[Expr, ...], list[Statement], list[Statement]]:
+    """Nested loops over all axes of a shape; as `loops_over`."""
+    indices, outer, body = loops_over(list(enumerate(extents)))
+    return tuple(indices.values()), outer, body

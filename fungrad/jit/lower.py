@@ -1,0 +1,207 @@
+"""Graph -> loop IR.
+
+    a = mul x 2.0 ; b = sin a ; c = reduce_sum[axes=(1,)] b
+
+becomes one nest, since `a` and `b` are used once:
+
+    for i0 in range(n):
+        c_sum = 0.0
+        for i1 in range(m):
+            a = x[i0, i1] * 2.0
+            b = sin(a)
+            c_sum = c_sum + b
+        c[i0] = c_sum
+
+Equations are lowered in order. A *lazy* value is not stored but computed where it is read, inside the reader's loops; an
+equation is lazy if it is pointwise and read once, or only moves stored elements. Every other equation stores its result.
+A lazy value whose reader needs memory (a matrix product, say) is stored just before it. Which loops a primitive becomes
+is one table keyed by family; a primitive without an entry is a host call.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+
+from fungrad.ir.graph import Const, Equation, Graph, Operand, Var
+from fungrad.ir.printing import name_vars, print_primitive
+from fungrad.ir.types import ArrayType
+from fungrad.jit.loops import (
+    Buffer,
+    Expr,
+    Guard,
+    Host,
+    Index,
+    Literal,
+    Load,
+    Local,
+    Note,
+    Program,
+    Statement,
+    Store,
+    nest,
+)
+from fungrad.jit.lower_table import MOVEMENTS, POINTWISE, STAGES, is_native
+from fungrad.jit.scope import Indices, Scope
+from fungrad.primitives.shape import Broadcast
+
+MAX_DEPTH = 24  # of lazy values inside each other: bounds recursion and the length of a loop body
+
+
+class Lowering:
+    """The state of lowering one graph."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.names = name_vars(graph)
+        self.statements: list[Statement] = []
+        self.stored: dict[Var, Buffer] = {}
+        self.lazy: dict[Var, Equation] = {}
+        self.depth: dict[Var, int] = {}
+        self.constants: dict[int, Buffer] = {}
+        self.temps: list[Buffer] = []
+        self.failures: list[str] = []
+        self.hosts: list[Host] = []
+        self.uses = Counter(x for eqn in graph.equations for x in eqn.inputs if isinstance(x, Var))
+        self.readers: dict[Var, Equation] = {x: eqn for eqn in graph.equations for x in eqn.inputs if isinstance(x, Var)}
+        self.inputs = tuple(Buffer(self.names[v], v.type, "input") for v in graph.inputs)
+        self.stored.update(zip(graph.inputs, self.inputs, strict=True))
+        self.outputs = tuple(Buffer(f"out{i}", x.type, "output") for i, x in enumerate(graph.outputs))
+        self.destination: dict[Var, Buffer] = {}
+        for x, buffer in zip(graph.outputs, self.outputs, strict=True):
+            if isinstance(x, Var) and x not in self.stored:
+                self.destination.setdefault(x, buffer)
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    def read(self, x: Operand, index: Indices, scope: Scope) -> Expr:
+        """The element of an operand at an index, computed in `scope` if it is lazy."""
+        if isinstance(x, Const):
+            scalar = x.scalar
+            return Load(self.constant(x), index) if scalar is None else Literal(scalar)
+        buffer = self.stored.get(x)
+        if buffer is not None:
+            return Load(buffer, index)
+        found = scope.bound.get((x, index))
+        if found is None:
+            eqn = self.lazy[x]
+            value = POINTWISE[type(eqn.op)](self, eqn, index, scope)
+            if isinstance(value, Load | Literal | Local | Index):
+                return value
+            found = scope.bound[x, index] = scope.let(self.names[x], value)
+        return found
+
+    def buffer(self, x: Operand) -> Buffer:
+        """An operand in memory, stored now if it was lazy."""
+        if isinstance(x, Const):
+            return self.constant(x)
+        if x not in self.stored:
+            self.store(self.lazy[x])
+        return self.stored[x]
+
+    def constant(self, x: Const) -> Buffer:
+        """The buffer of an array constant."""
+        found = self.constants.get(id(x.value))
+        if found is None:
+            value = np.array(x.value, order="C")
+            found = Buffer(f"const{len(self.constants)}", x.type, "const", None, (value, x.value))
+            self.constants[id(x.value)] = found
+        return found
+
+    # -- storing ----------------------------------------------------------------------------------------------------
+
+    def temp(self, name: str, type: ArrayType) -> Buffer:
+        """A new temporary buffer."""
+        buffer = Buffer(name, type, "temp")
+        self.temps.append(buffer)
+        return buffer
+
+    def target(self, var: Var) -> Buffer:
+        """The memory a result goes to: an output of the program, or a temporary."""
+        buffer = self.destination.get(var)
+        if buffer is None:
+            buffer = self.temp(self.names[var], var.type)
+        self.stored[var] = buffer
+        return buffer
+
+    def store(self, eqn: Equation) -> None:
+        """Compute the result of a pointwise equation into memory."""
+        (var,) = eqn.outputs
+        target = self.target(var)
+        self.note(eqn)
+        self.fill(target, lambda index, scope: POINTWISE[type(eqn.op)](self, eqn, index, scope))
+
+    def fill(self, target: Buffer, element: Callable[[Indices, Scope], Expr]) -> None:
+        """Store `element(index)` at every index of `target`."""
+        index, outer, body = nest(target.type.shape)
+        scope = Scope(body)
+        body.append(Store(target, index, element(index, scope)))
+        self.statements += outer
+
+    def note(self, eqn: Equation) -> None:
+        """Say in the program where an equation comes from."""
+        self.statements.append(Note(f"{print_primitive(eqn.op)} at {eqn.where}"))
+
+    def guard(self, ok: Expr, failure: str) -> Guard:
+        """A check that makes the program fail with that message."""
+        if failure not in self.failures:
+            self.failures.append(failure)
+        return Guard(ok, self.failures.index(failure))
+
+    # -- equations ----------------------------------------------------------------------------------------------------
+
+    def lower(self, eqn: Equation) -> None:
+        """Lower one equation, or put it off if its reader can compute it."""
+        family = type(eqn.op)
+        if family in POINTWISE and is_native(eqn):
+            (var,) = eqn.outputs
+            lazy = [x for x in eqn.inputs if isinstance(x, Var) and x in self.lazy and x not in self.stored]
+            depth = 1 + max((self.depth[x] for x in lazy), default=0)
+            moves_memory = family in MOVEMENTS and not lazy
+            if var not in self.destination and depth <= MAX_DEPTH and (moves_memory or self._read_once(var)):
+                self.lazy[var] = eqn
+                self.depth[var] = depth
+            else:
+                self.store(eqn)
+        elif family in STAGES and is_native(eqn):
+            self.note(eqn)
+            STAGES[family](self, eqn)
+        else:
+            inputs = tuple(self.buffer(x) for x in eqn.inputs)
+            outputs = tuple(self.target(v) for v in eqn.outputs)
+            self.note(eqn)
+            host = Host(eqn.op, inputs, outputs, eqn.where, len(self.hosts))
+            self.hosts.append(host)
+            self.statements.append(host)
+
+    def _read_once(self, var: Var) -> bool:
+        """Whether computing `var` where it is read computes each element once."""
+        if self.uses[var] != 1:
+            return False
+        reader = self.readers[var]
+        return not isinstance(reader.op, Broadcast) or reader.output.type.size <= var.type.size
+
+    def run(self) -> Program:
+        """Lower the whole graph."""
+        for eqn in self.graph.equations:
+            self.lower(eqn)
+        for x, target in zip(self.graph.outputs, self.outputs, strict=True):
+            if not (isinstance(x, Var) and self.stored.get(x) is target):
+                self.fill(target, lambda index, scope, x=x: self.read(x, index, scope))
+        return Program(
+            self.graph.name,
+            self.inputs,
+            self.outputs,
+            tuple(self.constants.values()),
+            tuple(self.temps),
+            tuple(self.statements),
+            tuple(self.failures),
+            tuple(self.hosts),
+        )
+
+
+def lower(graph: Graph) -> Program:
+    """The loops of an optimized graph."""
+    return Lowering(graph).run()

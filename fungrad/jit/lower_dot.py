@@ -1,0 +1,47 @@
+"""Matrix products: BLAS for floats, three loops for integers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fungrad.ir.graph import Equation
+from fungrad.jit.blas import MAX_EXTENT
+from fungrad.jit.loops import Apply, Assign, Gemm, Index, Literal, Load, Local, Loop, Store, literal, nest
+from fungrad.primitives.contract import Dot
+
+if TYPE_CHECKING:
+    from fungrad.jit.lower import Lowering
+
+
+def dot(state: Lowering, eqn: Equation) -> None:
+    """A canonical `Dot`; see passes/canonical_dots.py."""
+    op = eqn.op
+    assert isinstance(op, Dot)
+    a, b = (state.buffer(x) for x in eqn.inputs)
+    out = state.target(eqn.output)
+    lead = len(op.batch_a)
+    (contract_a,), (contract_b,) = op.contract_a, op.contract_b
+    transpose_a, transpose_b = contract_a == lead, contract_b == lead + 1
+    batch = a.type.shape[0] if lead else 1
+    k = a.type.shape[contract_a]
+    m, n = out.type.shape[lead:]
+    if out.type.size == 0:
+        return
+    if k == 0:
+        state.fill(out, lambda index, scope: Literal(out.type.dtype.type(0)))
+    elif out.type.is_float and max(m, n, k) <= MAX_EXTENT:
+        state.statements.append(Gemm(a, b, out, transpose_a, transpose_b, batch, m, n, k))
+    else:
+        index, outer, body = nest(out.type.shape)
+        total = Local("dot_total", out.type.dtype)
+        inner = Loop(Index("i_sum"), literal(k))
+        row, column = index[lead], index[lead + 1]
+        left = Load(a, (*index[:lead], *((inner.index, row) if transpose_a else (row, inner.index))))
+        right = Load(b, (*index[:lead], *((column, inner.index) if transpose_b else (inner.index, column))))
+        product = Apply("mul", (left, right), total.dtype)
+        inner.body.append(Assign(total, Apply("add", (total, product), total.dtype)))
+        zero = Literal(np.dtype(total.dtype).type(0))
+        body += [Assign(total, zero), inner, Store(out, index, total)]
+        state.statements += outer

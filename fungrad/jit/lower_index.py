@@ -1,0 +1,66 @@
+"""Loops of reading and writing at computed positions. Every index is checked: native code has no other bounds check."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fungrad.ir.graph import Equation, Operand
+from fungrad.jit.loops import BOOL, INT, Apply, Expr, Load, Local, Store, literal, nest
+from fungrad.jit.scope import Scope
+from fungrad.primitives.index import ScatterAdd
+
+if TYPE_CHECKING:
+    from fungrad.jit.lower import Lowering
+
+
+def gather(state: Lowering, eqn: Equation) -> None:
+    """out[I, rest] = x[indices[I], rest]."""
+    x, *indices = eqn.inputs
+    source = state.buffer(x)
+    target = state.target(eqn.output)
+    index, outer, body = nest(target.type.shape)
+    scope = Scope(body)
+    place = _checked(state, eqn, source.type.shape, indices, index, scope)
+    body.append(Store(target, index, Load(source, (*place, *index[indices[0].type.ndim :]))))
+    state.statements += outer
+
+
+def scatter(state: Lowering, eqn: Equation) -> None:
+    """Copy x, then write or add each update in order, so that repeated indices behave as in NumPy."""
+    x, updates, *indices = eqn.inputs
+    target = state.target(eqn.output)
+    state.fill(target, lambda index, scope: state.read(x, index, scope))
+    index, outer, body = nest(updates.type.shape)
+    scope = Scope(body)
+    place = _checked(state, eqn, target.type.shape, indices, index, scope)
+    where = (*place, *index[indices[0].type.ndim :])
+    value = state.read(updates, index, scope)
+    if isinstance(eqn.op, ScatterAdd):
+        value = Apply("add", (Load(target, where), value), value.dtype)
+    body.append(Store(target, where, value))
+    state.statements += outer
+
+
+def _checked(
+    state: Lowering,
+    eqn: Equation,
+    shape: tuple[int, ...],
+    indices: list[Operand],
+    index: tuple[Expr, ...],
+    scope: Scope,
+) -> tuple[Expr, ...]:
+    """The positions along the leading axes: negative ones counted from the end, and checked."""
+    place: list[Local] = []
+    for axis, x in enumerate(indices):
+        given = state.read(x, index[: x.type.ndim], scope)
+        wide = given if given.dtype == INT else Apply("convert", (given,), INT)
+        position = scope.let(f"at{axis}", wide)
+        extent = literal(shape[axis])
+        negative = Apply("less", (position, literal(0)), BOOL)
+        position = scope.let(f"at{axis}", Apply("select", (negative, Apply("add", (position, extent), INT), position), INT))
+        above = Apply("greater_equal", (position, literal(0)), BOOL)
+        below = Apply("less", (position, extent), BOOL)
+        failure = f"{eqn.op.name} at {eqn.where}: an index is out of bounds for axis {axis} of extent {shape[axis]}"
+        scope.body.append(state.guard(Apply("logical_and", (above, below), BOOL), failure))
+        place.append(position)
+    return tuple(place)

@@ -1,0 +1,49 @@
+"""Loops of the shape primitives that need memory: reshape, pad, concatenate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fungrad.ir.graph import Equation
+from fungrad.jit.loops import Buffer, Store, add, literal, mul, nest
+from fungrad.jit.scope import Scope
+from fungrad.primitives.shape import Concatenate, Pad
+
+if TYPE_CHECKING:
+    from fungrad.jit.lower import Lowering
+
+
+def reshape(state: Lowering, eqn: Equation) -> None:
+    """The same memory under another shape: nothing is computed."""
+    source = state.buffer(eqn.inputs[0])
+    var = eqn.output
+    state.stored[var] = Buffer(state.names[var], var.type, source.role, source)
+
+
+def pad(state: Lowering, eqn: Equation) -> None:
+    """Fill everything, then write the operand inside."""
+    op = eqn.op
+    assert isinstance(op, Pad)
+    x, fill = eqn.inputs
+    target = state.target(eqn.output)
+    state.fill(target, lambda index, scope: state.read(fill, (), scope))
+    index, outer, body = nest(x.type.shape)
+    place = tuple(
+        add(mul(i, literal(m + 1)), literal(b)) for i, b, m in zip(index, op.before, op.between, strict=True)
+    )
+    body.append(Store(target, place, state.read(x, index, Scope(body))))
+    state.statements += outer
+
+
+def concatenate(state: Lowering, eqn: Equation) -> None:
+    """Write each operand at its place."""
+    op = eqn.op
+    assert isinstance(op, Concatenate)
+    target = state.target(eqn.output)
+    start = 0
+    for x in eqn.inputs:
+        index, outer, body = nest(x.type.shape)
+        place = tuple(add(i, literal(start)) if axis == op.axis else i for axis, i in enumerate(index))
+        body.append(Store(target, place, state.read(x, index, Scope(body))))
+        state.statements += outer
+        start += x.type.shape[op.axis]

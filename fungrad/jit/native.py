@@ -1,0 +1,141 @@
+"""Program -> machine code, with Numba as the host.
+
+The loops are LLVM inside one `numba.extending.intrinsic`; a one-line njit function calls it. So Numba does what it is good
+at (unboxing arrays, calling conventions, linking, machine code) and never infers types of loops, which is what makes
+compiling njit source slow. This module and `emit_llvm`, `native_math` are the only ones that import numba or llvmlite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import binding
+from numba import from_dtype, njit, types
+from numba.extending import intrinsic
+
+from fungrad.jit import blas, host_calls
+from fungrad.jit.emit_llvm import arena_layout, emit_llvm
+from fungrad.jit.loops import Buffer, Program
+from fungrad.jit.native_math import libm_addresses
+
+_registered = False
+
+
+def _register_symbols() -> None:
+    global _registered
+    if not _registered:
+        for symbol, address in libm_addresses().items():
+            binding.add_symbol(symbol, address)
+        for dtype, name in blas.SYMBOLS.items():
+            binding.add_symbol(f"fungrad_{name}", blas.address(dtype))
+        _registered = True
+
+
+def kernel(program: Program) -> Any:
+    """The program as an intrinsic: call it in njit code with every input, constant and output and the arena.
+
+    Returns a status, see `emit_llvm`.
+    """
+    _register_symbols()
+    symbols: list[str] = []
+    for call in program.hosts:
+        symbol, address = host_calls.register(call)
+        binding.add_symbol(symbol, address)
+        symbols.append(symbol)
+
+    @intrinsic
+    def run(typing_context: Any, arrays: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            function = emit_llvm(program, builder.module, symbols)
+            pointers = []
+            for position, type in enumerate(signature.args[0].types):
+                array = context.make_array(type)(context, builder, builder.extract_value(values[0], position))
+                pointers.append(builder.bitcast(array.data, function.args[position].type))
+            return builder.call(function, pointers)
+
+        return types.int64(arrays), generate
+
+    return run
+
+
+def compile_native(program: Program) -> Callable[..., int]:
+    """Machine code for a program: a function of every input, constant and output array and the arena, all dense.
+
+    It releases the GIL and returns a status.
+    """
+    names = [f"a{i}" for i in range(len(program.inputs) + len(program.constants) + len(program.outputs))]
+    source = f"def {program.name}({', '.join(names)}, arena):\n    return kernel(({', '.join(names)}, arena))\n"
+    namespace: dict[str, Any] = {"kernel": kernel(program)}
+    exec(source, namespace)
+    arrays = [_array(b) for b in (*program.inputs, *program.constants, *program.outputs)]
+    signature = types.int64(*arrays, types.Array(types.uint8, 1, "C"))
+    compiled: Callable[..., int] = njit(signature, nogil=True)(namespace[program.name])
+    return compiled
+
+
+def compile_dispatcher(program: Program) -> Any:
+    """The program as an njit function from flat inputs to flat outputs, for the user's own njit code.
+
+    Arrays are copied if they are not dense. 0-d inputs are numbers, 0-d outputs are returned as numbers. One output is
+    returned alone, several as a tuple.
+    """
+    _, size = arena_layout(program)
+    constants = {f"c{i}": b.value[0] for i, b in enumerate(program.constants)}
+    lines = [f"def {program.name}({', '.join(b.name for b in program.inputs)}):"]
+    arguments: list[str] = []
+    for buffer in program.inputs:
+        dtype = buffer.type.dtype.name
+        if buffer.type.shape:
+            lines += [
+                f"    if {buffer.name}.shape != {buffer.type.shape}:",
+                f"        raise ValueError('{buffer.name}: compiled for shape {buffer.type.shape}')",
+                f"    dense_{buffer.name} = np.ascontiguousarray({buffer.name})",
+                f"    check_{dtype}(dense_{buffer.name})",
+            ]
+            arguments.append(f"dense_{buffer.name}")
+        else:
+            lines.append(f"    dense_{buffer.name} = np.full((1,), {buffer.name}, np.{dtype})")
+            arguments.append(f"dense_{buffer.name}")
+    arguments += constants
+    for i, buffer in enumerate(program.outputs):
+        lines.append(f"    out{i} = np.empty({buffer.type.shape or (1,)}, np.{buffer.type.dtype.name})")
+        arguments.append(f"out{i}")
+    lines += [
+        f"    arena = np.empty({size}, np.uint8)",
+        f"    status = kernel(({', '.join(arguments)}, arena))",
+        "    if status > 0:",
+        "        raise IndexError('an index is out of bounds')",
+        "    if status < 0:",
+        "        raise RuntimeError('a NumPy call inside the compiled function failed')",
+    ]
+    results = [f"out{i}" if b.type.shape else f"out{i}[0]" for i, b in enumerate(program.outputs)]
+    lines.append(f"    return {results[0] if len(results) == 1 else '(' + ', '.join(results) + ',)'}")
+    namespace: dict[str, Any] = {"kernel": kernel(program), "np": np, **constants}
+    namespace |= {f"check_{b.type.dtype.name}": _dtype_check(b) for b in program.inputs}
+    exec("\n".join(lines), namespace)
+    return njit(namespace[program.name])
+
+
+def _dtype_check(buffer: Buffer) -> Any:
+    """An njit function that refuses, while the caller compiles, arrays of another dtype than the compiled one."""
+    from numba.core.errors import TypingError
+
+    expected = from_dtype(buffer.type.dtype)
+
+    @intrinsic
+    def check(typing_context: Any, array: Any) -> Any:
+        if array.dtype != expected:
+            raise TypingError(
+                f"{buffer.name}: compiled for dtype {buffer.type.dtype}, got an array of {array.dtype}. Convert it with "
+                f".astype(np.{buffer.type.dtype.name})."
+            )
+        return types.void(array), lambda context, builder, signature, values: context.get_dummy_value()
+
+    return check
+
+
+def _array(buffer: Buffer) -> Any:
+    return types.Array(from_dtype(buffer.type.dtype), buffer.type.ndim, "C")
+

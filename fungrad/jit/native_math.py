@@ -1,0 +1,349 @@
+"""Scalar operations of the loop IR in LLVM, with NumPy's meaning: nan, signed zeros, division by zero, integer overflow.
+
+Transcendental functions are the C library's double-precision ones; in float32 they are evaluated in double and rounded,
+which is slower than a float32 polynomial and within half an ulp.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import math
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+
+from fungrad.ir.types import DType
+
+I1, I8, I32, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
+F32, F64 = ir.FloatType(), ir.DoubleType()
+
+LIBM = {
+    "exp": "exp",
+    "exp2": "exp2",
+    "expm1": "expm1",
+    "log": "log",
+    "log2": "log2",
+    "log10": "log10",
+    "log1p": "log1p",
+    "sin": "sin",
+    "cos": "cos",
+    "tan": "tan",
+    "arcsin": "asin",
+    "arccos": "acos",
+    "arctan": "atan",
+    "sinh": "sinh",
+    "cosh": "cosh",
+    "tanh": "tanh",
+    "arcsinh": "asinh",
+    "arccosh": "acosh",
+    "arctanh": "atanh",
+    "arctan2": "atan2",
+    "hypot": "hypot",
+    "cbrt": "cbrt",
+    "erf": "erf",
+    "pow": "pow",
+    "fmod": "fmod",
+}
+INTRINSICS = {"sqrt": "sqrt", "floor": "floor", "ceil": "ceil", "rint": "rint", "trunc": "trunc", "copysign": "copysign"}
+COMPARE = {"equal": "==", "less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">=", "not_equal": "!="}
+
+
+def libm_addresses() -> dict[str, int]:
+    """The addresses of the C library's functions, by the symbol that compiled code calls."""
+    name = "ucrtbase" if sys.platform == "win32" else ctypes.util.find_library("m")
+    library = ctypes.CDLL(name)
+    return {f"fungrad_{f}": ctypes.cast(getattr(library, f), ctypes.c_void_p).value or 0 for f in LIBM.values()}
+
+
+def register_type(dtype: DType) -> ir.Type:
+    """The type of a scalar in registers: bool is one bit."""
+    if dtype.kind == "b":
+        return I1
+    if dtype.kind == "f":
+        return F32 if dtype.itemsize == 4 else F64
+    return ir.IntType(8 * dtype.itemsize)
+
+
+def memory_type(dtype: DType) -> ir.Type:
+    """The type of an array element: bool is one byte."""
+    return I8 if dtype.kind == "b" else register_type(dtype)
+
+
+class ScalarMath:
+    """Emits operations with one IR builder."""
+
+    def __init__(self, builder: ir.IRBuilder) -> None:
+        self.b = builder
+
+    def constant(self, value: Any, dtype: DType) -> ir.Value:
+        number = np.asarray(value).astype(dtype)[()]
+        return ir.Constant(register_type(dtype), number.item())
+
+    def intrinsic(self, name: str, *args: ir.Value) -> ir.Value:
+        type = args[0].type
+        function = self.b.module.declare_intrinsic(f"llvm.{name}", [type], ir.FunctionType(type, [type] * len(args)))
+        return self.b.call(function, args)
+
+    def libm(self, name: str, *args: ir.Value) -> ir.Value:
+        symbol = f"fungrad_{LIBM[name]}"
+        function = self.b.module.globals.get(symbol)
+        if function is None:
+            function = ir.Function(self.b.module, ir.FunctionType(F64, [F64] * len(args)), symbol)
+            function.attributes.add("nounwind")
+            function.attributes.add("readnone")
+        if args[0].type == F64:
+            return self.b.call(function, args)
+        return self.b.fptrunc(self.b.call(function, [self.b.fpext(x, F64) for x in args]), F32)
+
+    def apply(self, op: str, args: list[ir.Value], dtypes: list[DType], result: DType, exact: bool) -> ir.Value:
+        """The value of `op(*args)`; `dtypes` are those of the arguments."""
+        kind = dtypes[-1].kind
+        if op == "convert":
+            return self.convert(args[0], dtypes[0], result)
+        if op == "select":
+            return self.b.select(*args)
+        if op in COMPARE:
+            return self.compare(COMPARE[op], args, dtypes[0])
+        if op.startswith("logical_"):
+            return self.logic(op, [self.convert(x, d, np.dtype(np.bool_)) for x, d in zip(args, dtypes, strict=True)])
+        if op in ("bitwise_and", "bitwise_or", "bitwise_xor"):
+            return getattr(self.b, {"bitwise_and": "and_", "bitwise_or": "or_", "bitwise_xor": "xor"}[op])(*args)
+        if op == "invert":
+            return self.b.not_(args[0])
+        if kind == "f":
+            return self.floats(op, args, dtypes[0], exact)
+        if kind == "b":
+            return self.bools(op, args)
+        return self.integers(op, args, dtypes[0])
+
+    # -- any dtype ----------------------------------------------------------------------------------------------------
+
+    def compare(self, sign: str, args: list[ir.Value], dtype: DType) -> ir.Value:
+        if dtype.kind == "f":
+            return self.b.fcmp_unordered(sign, *args) if sign == "!=" else self.b.fcmp_ordered(sign, *args)
+        return self.b.icmp_signed(sign, *args) if dtype.kind == "i" else self.b.icmp_unsigned(sign, *args)
+
+    def logic(self, op: str, args: list[ir.Value]) -> ir.Value:
+        if op == "logical_not":
+            return self.b.not_(args[0])
+        return getattr(self.b, {"logical_and": "and_", "logical_or": "or_", "logical_xor": "xor"}[op])(*args)
+
+    def convert(self, x: ir.Value, source: DType, target: DType) -> ir.Value:
+        b, to = self.b, register_type(target)
+        if source == target:
+            return x
+        if target.kind == "b":
+            return self.compare("!=", [x, self.constant(0, source)], source)
+        if target.kind == "f":
+            if source.kind == "f":
+                return b.fpext(x, to) if target.itemsize > source.itemsize else b.fptrunc(x, to)
+            return b.sitofp(x, to) if source.kind == "i" else b.uitofp(x, to)
+        if source.kind == "f":
+            return self.float_to_int(x, source, target)
+        if source.itemsize == target.itemsize and source.kind != "b":
+            return x
+        if target.itemsize < source.itemsize:
+            return b.trunc(x, to)
+        return b.sext(x, to) if source.kind == "i" else b.zext(x, to)
+
+    def float_to_int(self, x: ir.Value, source: DType, target: DType) -> ir.Value:
+        """As x86 converts: what does not fit becomes the most negative integer of 32 or 64 bits."""
+        b = self.b
+        wide = np.dtype(np.int64 if target.itemsize == 8 else np.int32)
+        limit = 2.0 ** (8 * wide.itemsize - 1)
+        low = -limit - 1 if (wide.itemsize == 4 and source.itemsize == 8) else -limit
+        above = b.fcmp_ordered(">=" if low == -limit else ">", x, self.constant(low, source))
+        fits = b.and_(above, b.fcmp_ordered("<", x, self.constant(limit, source)))
+        least = self.constant(np.iinfo(wide).min, wide)
+        return self.convert(b.select(fits, b.fptosi(x, register_type(wide)), least), wide, target)
+
+    # -- floats ---------------------------------------------------------------------------------------------------------
+
+    def floats(self, op: str, args: list[ir.Value], dtype: DType, exact: bool) -> ir.Value:
+        b = self.b
+        flags = () if exact else ("reassoc",)
+        arithmetic: dict[str, Callable[..., ir.Value]] = {"add": b.fadd, "sub": b.fsub, "mul": b.fmul, "div": b.fdiv}
+        if op in arithmetic:
+            return arithmetic[op](*args, flags=flags)
+        if op == "pow":
+            return self.power(args, dtype)
+        if op in LIBM:
+            return self.libm(op, *args)
+        if op in INTRINSICS:
+            return self.intrinsic(INTRINSICS[op], *args)
+        return getattr(self, f"float_{op}")(*args, dtype=dtype)
+
+    def power(self, args: list[ir.Value], dtype: DType) -> ir.Value:
+        x, y = args
+        exponent = y.constant if isinstance(y, ir.Constant) else None
+        if exponent == 2:
+            return self.b.fmul(x, x)
+        if exponent == 1:
+            return x
+        if exponent == -1:
+            return self.b.fdiv(self.constant(1, dtype), x)
+        return self.libm("pow", x, y)
+
+    def float_neg(self, x: ir.Value, dtype: DType) -> ir.Value:
+        return self.b.fneg(x)
+
+    def float_abs(self, x: ir.Value, dtype: DType) -> ir.Value:
+        return self.intrinsic("fabs", x)
+
+    def float_square(self, x: ir.Value, dtype: DType) -> ir.Value:
+        return self.b.fmul(x, x)
+
+    def float_reciprocal(self, x: ir.Value, dtype: DType) -> ir.Value:
+        return self.b.fdiv(self.constant(1, dtype), x)
+
+    def float_sign(self, x: ir.Value, dtype: DType) -> ir.Value:
+        b, zero = self.b, self.constant(0, dtype)
+        number = b.select(b.fcmp_ordered("==", x, zero), zero, x)  # 0 for both zeros, nan for nan
+        number = b.select(b.fcmp_ordered("<", x, zero), self.constant(-1, dtype), number)
+        return b.select(b.fcmp_ordered(">", x, zero), self.constant(1, dtype), number)
+
+    def float_isnan(self, x: ir.Value, dtype: DType) -> ir.Value:
+        return self.b.fcmp_unordered("uno", x, x)
+
+    def float_isinf(self, x: ir.Value, dtype: DType) -> ir.Value:
+        return self.b.fcmp_ordered("==", self.intrinsic("fabs", x), self.constant(math.inf, dtype))
+
+    def float_isfinite(self, x: ir.Value, dtype: DType) -> ir.Value:
+        return self.b.fcmp_ordered("<", self.intrinsic("fabs", x), self.constant(math.inf, dtype))
+
+    def float_signbit(self, x: ir.Value, dtype: DType) -> ir.Value:
+        bits = self.b.bitcast(x, ir.IntType(8 * dtype.itemsize))
+        return self.b.icmp_signed("<", bits, ir.Constant(bits.type, 0))
+
+    def _first_if(self, sign: str, x: ir.Value, y: ir.Value, nan_of: ir.Value) -> ir.Value:
+        """x where x `sign` y or `nan_of` is nan, else y: NumPy's order of comparisons."""
+        b = self.b
+        return b.select(b.or_(b.fcmp_ordered(sign, x, y), b.fcmp_unordered("uno", nan_of, nan_of)), x, y)
+
+    def float_maximum(self, x: ir.Value, y: ir.Value, dtype: DType) -> ir.Value:
+        return self._first_if(">=", x, y, x)
+
+    def float_minimum(self, x: ir.Value, y: ir.Value, dtype: DType) -> ir.Value:
+        return self._first_if("<=", x, y, x)
+
+    def float_fmax(self, x: ir.Value, y: ir.Value, dtype: DType) -> ir.Value:
+        return self._first_if(">=", x, y, y)
+
+    def float_fmin(self, x: ir.Value, y: ir.Value, dtype: DType) -> ir.Value:
+        return self._first_if("<=", x, y, y)
+
+    def float_clip(self, x: ir.Value, low: ir.Value, high: ir.Value, dtype: DType) -> ir.Value:
+        return self.float_minimum(self.float_maximum(x, low, dtype), high, dtype)
+
+    def float_logistic(self, x: ir.Value, dtype: DType) -> ir.Value:
+        b, one = self.b, self.constant(1, dtype)
+        e = self.libm("exp", b.fneg(self.intrinsic("fabs", x)))
+        below = b.fadd(one, e)
+        positive = b.fcmp_ordered(">=", x, self.constant(0, dtype))
+        return b.fdiv(b.select(positive, one, e), below)
+
+    def float_logaddexp(self, x: ir.Value, y: ir.Value, dtype: DType) -> ir.Value:
+        b = self.b
+        gap = b.fsub(x, y)
+        larger = b.select(b.fcmp_ordered(">", gap, self.constant(0, dtype)), x, y)
+        total = b.fadd(larger, self.libm("log1p", self.libm("exp", b.fneg(self.intrinsic("fabs", gap)))))
+        same = b.fcmp_ordered("==", x, y)  # also where both are infinite and the gap is nan
+        return b.select(same, b.fadd(x, self.constant(math.log(2.0), dtype)), total)
+
+    def float_remainder(self, x: ir.Value, y: ir.Value, dtype: DType) -> ir.Value:
+        """With the sign of the divisor, as Python's %."""
+        b, zero = self.b, self.constant(0, dtype)
+        rest = self.libm("fmod", x, y)
+        differ = b.xor(b.fcmp_ordered("<", y, zero), b.fcmp_ordered("<", rest, zero))
+        moved = b.select(differ, b.fadd(rest, y), rest)
+        # a nan (also for division by zero) stays nan; an exact zero takes the divisor's sign
+        return b.select(b.fcmp_ordered("==", rest, zero), self.intrinsic("copysign", zero, y), moved)
+
+    def float_floor_divide(self, x: ir.Value, y: ir.Value, dtype: DType) -> ir.Value:
+        b, zero = self.b, self.constant(0, dtype)
+        quotient = b.fdiv(x, y)
+        whole = b.fdiv(b.fsub(x, self.float_remainder(x, y, dtype)), y)
+        floor = self.intrinsic("floor", whole)
+        high = b.fcmp_ordered(">", b.fsub(whole, floor), self.constant(0.5, dtype))
+        floor = b.select(high, b.fadd(floor, self.constant(1, dtype)), floor)
+        floor = b.select(b.fcmp_ordered("==", whole, zero), self.intrinsic("copysign", zero, quotient), floor)
+        return b.select(b.fcmp_ordered("==", y, zero), quotient, floor)
+
+    # -- integers and booleans --------------------------------------------------------------------------------------------
+
+    def integers(self, op: str, args: list[ir.Value], dtype: DType) -> ir.Value:
+        b = self.b
+        signed = dtype.kind == "i"
+        zero, one = self.constant(0, dtype), self.constant(1, dtype)
+        compare = b.icmp_signed if signed else b.icmp_unsigned
+        x = args[0]
+        match op:
+            case "add" | "sub" | "mul":
+                return getattr(b, op)(*args)
+            case "neg":
+                return b.sub(zero, x)
+            case "abs":
+                return b.select(compare("<", x, zero), b.sub(zero, x), x) if signed else x
+            case "square":
+                return b.mul(x, x)
+            case "sign":
+                number = b.select(compare(">", x, zero), one, zero)
+                return b.select(compare("<", x, zero), b.sub(zero, one), number) if signed else number
+            case "maximum" | "fmax":
+                return b.select(compare(">=", *args), *args)
+            case "minimum" | "fmin":
+                return b.select(compare("<=", *args), *args)
+            case "clip":
+                low = self.integers("maximum", [x, args[1]], dtype)
+                return self.integers("minimum", [low, args[2]], dtype)
+            case "floor_divide" | "remainder" | "fmod":
+                return self.divide(op, x, args[1], dtype)
+            case "floor" | "ceil" | "trunc" | "rint":
+                return x
+            case "isnan" | "isinf":
+                return I1(0)
+            case "isfinite":
+                return I1(1)
+        raise KeyError(op)
+
+    def divide(self, op: str, x: ir.Value, y: ir.Value, dtype: DType) -> ir.Value:
+        """Integer division without traps: 0 for a zero divisor; MIN / -1 wraps."""
+        b, zero, one = self.b, self.constant(0, dtype), self.constant(1, dtype)
+        by_zero = b.icmp_unsigned("==", y, zero)
+        if dtype.kind == "u":
+            safe = b.select(by_zero, one, y)
+            result = b.udiv(x, safe) if op == "floor_divide" else b.urem(x, safe)
+            return b.select(by_zero, zero, result)
+        by_minus_one = b.icmp_signed("==", y, self.constant(-1, dtype))
+        safe = b.select(b.or_(by_zero, by_minus_one), one, y)
+        rest = b.srem(x, safe)
+        uneven = b.icmp_signed("!=", rest, zero)
+        differ = b.and_(uneven, b.icmp_signed("<", b.xor(rest, y), zero))  # truncated towards the wrong side
+        if op == "floor_divide":
+            quotient = b.sdiv(x, safe)
+            quotient = b.select(differ, b.sub(quotient, one), quotient)
+            result = b.select(by_minus_one, b.sub(zero, x), quotient)
+        else:
+            result = b.select(differ, b.add(rest, y), rest) if op == "remainder" else rest
+        return b.select(by_zero, zero, result)
+
+    def bools(self, op: str, args: list[ir.Value]) -> ir.Value:
+        b = self.b
+        match op:
+            case "add" | "maximum" | "fmax":
+                return b.or_(*args)
+            case "mul" | "minimum" | "fmin":
+                return b.and_(*args)
+            case "clip":
+                return b.and_(b.or_(args[0], args[1]), args[2])
+            case "abs":
+                return args[0]
+            case "isnan" | "isinf":
+                return I1(0)
+            case "isfinite":
+                return I1(1)
+        raise KeyError(op)

@@ -1,0 +1,237 @@
+"""`jit`: compile a function for the types it is called with."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fungrad import tree
+from fungrad.arguments import as_leaf, check_callable, flatten_arguments, function_name, leaf_paths, parameter_names
+from fungrad.errors import CompileError, StaticArgumentError
+from fungrad.evaluate import evaluate
+from fungrad.ir.graph import Graph
+from fungrad.ir.printing import identifiers
+from fungrad.ir.types import type_of
+from fungrad.jit.call import Call, compiled
+from fungrad.jit.emit_python import emit_python
+from fungrad.jit.runtime import Compiled
+from fungrad.trace import Tracer, bind, concrete_value, trace
+
+Function = Callable[..., Any]
+
+
+class _Split(NamedTuple):
+    """The arguments of one call: what is traced, and what is part of the program."""
+
+    values: list[Any]
+    weak: list[bool]
+    structure: tree.TreeDef
+    names: Callable[[], list[str]]  # of the traced arguments
+    static: tuple[Any, ...]
+    rebuild: Callable[[Sequence[Any]], tuple[list[Any], dict[str, Any]]]
+
+
+class _Program(NamedTuple):
+    """What a function became for one signature."""
+
+    graph: Graph
+    captures: list[Any]  # outer tracers the function closed over
+    structure: tree.TreeDef  # of the result
+    fixed: list[tuple[int, Any]]  # leaves of the result that no input influences, by position
+    numbers: list[Any]  # for each other leaf, the Python number type to return, or None for arrays
+
+
+_PYTHON_NUMBERS: dict[str, type] = {"b": bool, "i": int, "f": float}
+
+
+class Jitted:
+    """A compiled function; see `jit`."""
+
+    def __init__(self, f: Function, static_argnums: Any, static_argnames: Any) -> None:
+        check_callable("jit", f)
+        functools.update_wrapper(self, f, updated=())
+        self._f = f
+        self._static_positions, self._static_names = _static_arguments(f, static_argnums, static_argnames)
+        self._programs: dict[Any, _Program] = {}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """`f(*args, **kwargs)`, compiled at the first call with new types."""
+        split = self._split(args, kwargs)
+        tracers = [x for x in split.values if type(x) is Tracer]
+        if any(concrete_value(x) is None for x in tracers):
+            return self._f(*args, **kwargs)  # part of a program that will be compiled as a whole
+        program = self._program(split)
+        if program.captures:
+            outs: Sequence[Any] = evaluate(program.graph, *program.captures, *split.values)
+        elif tracers:
+            outs = bind(Call(program.graph), *split.values) if program.graph.outputs else ()
+        else:
+            outs = compiled(program.graph)(split.values) if program.graph.outputs else ()
+        return _result(program, outs)
+
+    def graph(self, *args: Any, **kwargs: Any) -> Graph:
+        """The optimized graph that is compiled for these arguments."""
+        return self._compiled(args, kwargs).graph
+
+    def source(self, *args: Any, **kwargs: Any) -> str:
+        """The loops that are compiled for these arguments, as Python source that fills its output arguments."""
+        return emit_python(self._compiled(args, kwargs).program)
+
+    def dispatcher(self, *args: Any, **kwargs: Any) -> Any:
+        """An `@numba.njit` function of the flat array arguments, to be called from other njit functions.
+
+        It is compiled for the shapes and dtypes of these arguments and takes their leaves in order (dicts by sorted
+        key); 0-d leaves are numbers. It returns the leaves of the result: one alone, several as a tuple.
+        """
+        from fungrad.jit.native import compile_dispatcher
+
+        program = self._compiled(args, kwargs).program
+        if not program.outputs:
+            raise CompileError(f"{function_name(self._f)} returns no array that depends on its arguments.")
+        return compile_dispatcher(program)
+
+    def __repr__(self) -> str:
+        return f"<jit of {function_name(self._f)}>"
+
+    def _compiled(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Compiled:
+        return compiled(self._program(self._split(args, kwargs)).graph)
+
+    def _split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Split:
+        """Separate traced from static arguments."""
+        count = len(args)
+        fixed = {i % count for i in self._static_positions if -count <= i < count} if count else set()
+        traced = [i for i in range(count) if i not in fixed]
+        keys = sorted(k for k in kwargs if k not in self._static_names)
+
+        def names() -> list[str]:
+            every = parameter_names(self._f, count)
+            return [*(every[i] for i in traced), *keys]
+
+        leaves = flatten_arguments([*(args[i] for i in traced), *(kwargs[k] for k in keys)], names)
+        static = [(f"argument {i}", args[i]) for i in sorted(fixed)]
+        static += [(k, kwargs[k]) for k in sorted(kwargs) if k in self._static_names]
+        for name, value in static:
+            _check_static(name, value)
+
+        def rebuild(values: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
+            arguments = tree.unflatten(leaves.structure, values)
+            full = list(args)
+            for i, argument in zip(traced, arguments, strict=False):
+                full[i] = argument
+            return full, {**kwargs, **dict(zip(keys, arguments[len(traced) :], strict=True))}
+
+        key = tuple((name, type(value), value) for name, value in static)
+        return _Split(leaves.values, leaves.weak, leaves.structure, names, (count, tuple(keys), key), rebuild)
+
+    def _program(self, split: _Split) -> _Program:
+        """The program for the types of these arguments, traced at the first need."""
+        types = tuple([type_of(x) for x in split.values])
+        key = (split.structure, types, tuple(split.weak), split.static)
+        found = self._programs.get(key)
+        if found is None:
+            found = self._trace(split, types)
+            if not found.captures:
+                self._programs[key] = found
+        return found
+
+    def _trace(self, split: _Split, types: tuple[Any, ...]) -> _Program:
+        structure = tree.LEAF
+        fixed: list[tuple[int, Any]] = []
+        numbers: list[Any] = []
+
+        def flat(*tracers: Any) -> list[Any]:
+            nonlocal structure
+            args, kwargs = split.rebuild(tracers)
+            leaves, structure = tree.flatten(self._f(*args, **kwargs))
+            outs = []
+            for position, (leaf, path) in enumerate(zip(leaves, tree.key_paths(structure, "the result"), strict=True)):
+                if not isinstance(leaf, str):
+                    as_leaf(leaf, f"{path} of {function_name(self._f)}")
+                if not isinstance(leaf, Tracer) or leaf.trace.live is False:
+                    fixed.append((position, leaf))
+                else:
+                    outs.append(leaf)
+                    numbers.append(_PYTHON_NUMBERS.get(leaf.dtype.kind) if leaf.weak else None)
+            return outs
+
+        name = identifiers([function_name(self._f)])[0]
+        names = identifiers(leaf_paths(split.structure, split.names()))
+        graph, captures = trace(flat, types, purpose="jit", name=name, names=names, weak=split.weak)
+        return _Program(graph, captures, structure, fixed, numbers)
+
+
+def jit(f: Function | None = None, *, static_argnums: Any = (), static_argnames: Any = ()) -> Any:
+    """Compile `f` into one native function for each combination of argument types.
+
+    Args:
+        f: a pure function of arrays and pytrees of arrays, written in NumPy. Without it, `jit` returns a decorator.
+        static_argnums: positions of arguments that are not traced but part of the program. They are compared by value
+            and must be hashable; a new value compiles a new program.
+        static_argnames: the same by name.
+
+    Returns:
+        A function with the arguments and result of `f`. Python numbers in the result stay Python numbers if NumPy would
+        give them; other 0-d results are NumPy scalars. Calling it inside another transformation is allowed. It has the
+        methods `graph`, `source` and `dispatcher`; see `Jitted`.
+
+    Raises:
+        StaticArgumentError: a static argument does not exist or is not hashable.
+        ConcretizationError: `f` needs a value where only a type is known, as in `if x > 0`.
+
+    >>> float(jit(lambda x: np.sum(x * x))(np.array([1.0, 2.0])))
+    5.0
+    """
+    if f is None:
+        return lambda g: Jitted(g, static_argnums, static_argnames)
+    return Jitted(f, static_argnums, static_argnames)
+
+
+def _result(program: _Program, outs: Sequence[Any]) -> Any:
+    leaves = [x if number is None or type(x) is Tracer else number(x) for x, number in zip(outs, program.numbers, strict=True)]
+    for position, leaf in program.fixed:
+        leaves.insert(position, leaf.copy() if isinstance(leaf, np.ndarray) else leaf)
+    return tree.unflatten(program.structure, leaves)
+
+
+def _static_arguments(f: Function, argnums: Any, argnames: Any) -> tuple[frozenset[int], frozenset[str]]:
+    """The static positions and names; each follows from the other through the signature."""
+    names = {argnames} if isinstance(argnames, str) else set(argnames)
+    given = tuple(argnums) if isinstance(argnums, tuple | list) else (argnums,)
+    try:
+        parameters = list(inspect.signature(f).parameters.values())
+    except (TypeError, ValueError):
+        positional, known, open_ended = [], names, True
+    else:
+        positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        open_ended = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        known = {p.name for p in parameters} if not any(p.kind is p.VAR_KEYWORD for p in parameters) else names
+    for name in names - set(known):
+        raise StaticArgumentError(f"jit: static_argnames names {name!r}, but {function_name(f)} has no such parameter.")
+    for number in given:
+        if isinstance(number, bool) or not isinstance(number, int | np.integer):
+            raise StaticArgumentError(f"jit: static_argnums must be an int or a tuple of ints, got {argnums!r}.")
+        if positional and not open_ended and not -len(positional) <= number < len(positional):
+            raise StaticArgumentError(
+                f"jit: static_argnums={argnums!r} names argument {number}, but {function_name(f)} has "
+                f"{len(positional)} positional parameter(s)."
+            )
+    numbers = {int(n) for n in given}
+    names |= {positional[n] for n in numbers if -len(positional) <= n < len(positional)}
+    numbers |= {positional.index(name) for name in names if name in positional}
+    return frozenset(numbers), frozenset(names)
+
+
+def _check_static(name: str, value: Any) -> None:
+    try:
+        hash(value)
+    except TypeError:
+        fix = "arrays are traced, not static" if isinstance(value, np.ndarray | Tracer) else "use a tuple, not a list or dict"
+        raise StaticArgumentError(
+            f"jit: static argument {name} is a {type(value).__name__}, which is not hashable; {fix}."
+        ) from None
+
+

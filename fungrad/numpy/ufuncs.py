@@ -1,0 +1,246 @@
+"""NumPy's ufuncs on tracers: each is a row of the elementwise table or a short composition of such."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fungrad.errors import DtypeError, UnsupportedError
+from fungrad.numpy.promotion import (
+    BOOL,
+    as_operand,
+    as_value,
+    broadcast_shape,
+    cast,
+    common_dtype,
+    elementwise,
+    kind_of,
+    shape_of,
+    spread_to,
+)
+from fungrad.primitives.convert import convert
+from fungrad.primitives.create import full
+from fungrad.primitives.elementwise import ELEMENTWISE, ROWS, erf, logistic
+from fungrad.trace import Tracer, bind, user_line
+
+ROW_OF: dict[Any, str] = {
+    row.function: name for name, row in ROWS.items() if isinstance(row.function, np.ufunc) and name != "stop_gradient"
+}
+"""The elementwise row of a ufunc."""
+
+COMPARISONS = {np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal}
+
+
+def apply_row(ufunc: Any, *operands: Any) -> Any:
+    """A ufunc that is a row, on whatever the user passed."""
+    values = [as_operand(x) for x in operands]
+    if ufunc in COMPARISONS:
+        return compare(ufunc, *values)
+    return elementwise(ROW_OF[ufunc], ufunc, *values)
+
+
+def compare(ufunc: Any, x: Any, y: Any) -> Any:
+    """A comparison, with NumPy's exact answers where no common dtype holds both operands."""
+    for a, b in ((x, y), (y, x)):
+        if type(a) is int and not isinstance(kind_of(b), type) and kind_of(b).kind in "iu":
+            bounds = np.iinfo(kind_of(b))
+            if not bounds.min <= a <= bounds.max:  # the answer is the same for every value of the other operand
+                zero = kind_of(b).type(0)
+                answer = ufunc(zero, y) if a is y else ufunc(x, zero)
+                return _constant_like(b, full(b.shape, answer, BOOL))
+    kinds = [kind_of(x), kind_of(y)]
+    if {getattr(k, "kind", "") for k in kinds} == {"i", "u"} and np.dtype(np.uint64) in kinds:
+        return _compare_signed(ufunc, x, y)
+    return elementwise(ROW_OF[ufunc], ufunc, x, y)
+
+
+def _compare_signed(ufunc: Any, x: Any, y: Any) -> Any:
+    """A signed integer against uint64: negative numbers are below all, the others are compared as uint64."""
+    unsigned = np.dtype(np.uint64)
+    signed, answer = (x, ufunc(-1, 0)) if kind_of(x).kind == "i" else (y, ufunc(0, -1))
+    inside = elementwise(ROW_OF[ufunc], ufunc, convert(x, unsigned), convert(y, unsigned))
+    return where(elementwise("less", np.less, signed, 0), bool(answer), inside)
+
+
+def _constant_like(x: Any, value: Any) -> Any:
+    return x.trace.constant(value) if type(x) is Tracer else value
+
+
+def where(condition: Any, x: Any, y: Any) -> Any:
+    """`np.where` with three arguments."""
+    condition, x, y = as_value(condition), as_operand(x), as_operand(y)
+    if condition.dtype != BOOL:
+        condition = elementwise("not_equal", np.not_equal, condition, 0)
+    dtype = common_dtype(x, y)
+    shape = broadcast_shape("where", condition.shape, shape_of(x), shape_of(y))
+    return bind(
+        ELEMENTWISE["select"],
+        spread_to(condition, shape, BOOL),
+        spread_to(x, shape, dtype),
+        spread_to(y, shape, dtype),
+    )
+
+
+def clip(x: Any, low: Any = None, high: Any = None) -> Any:
+    """`np.clip`: bounds are inclusive, also for the derivative."""
+    x = as_operand(x)
+    bounds = [as_operand(b) for b in (low, high) if b is not None]
+    if not bounds:
+        return positive(x)
+    dtype = common_dtype(x, *bounds)
+    shape = broadcast_shape("clip", shape_of(x), *map(shape_of, bounds))
+    x, *bounds = [spread_to(v, shape, dtype) for v in (x, *bounds)]
+    if len(bounds) == 2:
+        return bind(ELEMENTWISE["clip"], x, *bounds)
+    # one bound: the other is the value itself, which never binds
+    return bind(ELEMENTWISE["clip"], x, x, bounds[0]) if low is None else bind(ELEMENTWISE["clip"], x, bounds[0], x)
+
+
+def power(x: Any, y: Any) -> Any:
+    """`np.power`; small constant exponents use the exact and differentiable special functions, as NumPy does."""
+    x, y = as_operand(x), as_operand(y)
+    if type(y) in (int, float) and type(x) is Tracer:
+        kind = x.dtype.kind
+        if kind == "f" or (type(y) is int and kind in "iu"):
+            if y == 2:
+                return bind(ELEMENTWISE["square"], x)
+            if y == 1:
+                return positive(x)
+        if kind == "f":
+            if y == 0.5:
+                return bind(ELEMENTWISE["sqrt"], x)
+            if y == -1:
+                return bind(ELEMENTWISE["reciprocal"], x)
+        if kind in "iu" and type(y) is int and y < 0:
+            raise DtypeError(
+                f"np.power: an integer array to the negative integer power {y} is not an integer, at {user_line()}. "
+                f"Write {float(y)} or convert the base with astype(np.float64)."
+            )
+    return elementwise("pow", np.power, x, y)
+
+
+def positive(x: Any) -> Any:
+    """A copy: another tracer of the same value."""
+    x = as_value(x)
+    if type(x) is not Tracer:
+        return x
+    if x.dtype == BOOL:
+        raise DtypeError(f"np.positive is not defined for dtype bool, at {user_line()}.")
+    return copy(x)
+
+
+def copy(x: Tracer) -> Tracer:
+    """Another tracer of the same value, which in-place assignment to the first leaves alone."""
+    return Tracer(x.trace, x.var, x.value)
+
+
+def _fabs(x: Any) -> Any:
+    return np.absolute(_as_float(x))
+
+
+def _as_float(x: Any) -> Any:
+    """An operand as floats, as transcendental ufuncs take it; integers become float64."""
+    x = as_value(x)
+    return x if x.dtype.kind == "f" else cast(x, np.dtype(np.float64))
+
+
+def _float_power(x: Any, y: Any) -> Any:
+    return power(cast(as_operand(x), np.dtype(np.float64)), y if type(y) in (int, float) else _as_float(y))
+
+
+def _heaviside(x: Any, middle: Any) -> Any:
+    x, middle = _as_float(x), as_operand(middle)
+    return np.where(np.isnan(x), x, np.where(x == 0, middle, (x > 0).astype(x.dtype)))
+
+
+def _logaddexp2(x: Any, y: Any) -> Any:
+    ln2 = math.log(2.0)
+    return np.logaddexp(_as_float(x) * ln2, _as_float(y) * ln2) / ln2
+
+
+def _logit(x: Any) -> Any:
+    x = _as_float(x)
+    return np.log(x) - np.log1p(-x)
+
+
+def _log_expit(x: Any) -> Any:
+    x = _as_float(x)
+    return -np.logaddexp(np.zeros_like(x), -x)
+
+
+def _xlogy(x: Any, y: Any) -> Any:
+    x, y = _as_float(x), _as_float(y)
+    zero = x == 0
+    return np.where(zero, 0.0, x * np.log(np.where(zero, 1.0, y)))
+
+
+def _xlog1py(x: Any, y: Any) -> Any:
+    x, y = _as_float(x), _as_float(y)
+    zero = x == 0
+    return np.where(zero, 0.0, x * np.log1p(np.where(zero, 1.0, y)))
+
+
+def _entr(x: Any) -> Any:
+    x = _as_float(x)
+    return np.where(x < 0, -np.inf, -_xlogy(x, x))
+
+
+def _modf(x: Any) -> Any:
+    x = _as_float(x)
+    whole = np.trunc(x)
+    return x - whole, whole
+
+
+COMPOSITES: dict[Any, Callable[..., Any]] = {
+    np.power: power,
+    np.positive: positive,
+    np.conjugate: positive,
+    np.fabs: _fabs,
+    np.float_power: _float_power,
+    np.deg2rad: lambda x: _as_float(x) * (math.pi / 180),
+    np.radians: lambda x: _as_float(x) * (math.pi / 180),
+    np.rad2deg: lambda x: _as_float(x) * (180 / math.pi),
+    np.degrees: lambda x: _as_float(x) * (180 / math.pi),
+    np.divmod: lambda x, y: (np.floor_divide(x, y), np.remainder(x, y)),
+    np.modf: _modf,
+    np.heaviside: _heaviside,
+    np.logaddexp2: _logaddexp2,
+    np.ldexp: lambda x, y: _as_float(x) * np.exp2(_as_float(y)),
+}
+"""Ufuncs made of others."""
+
+SCIPY: dict[str, Callable[..., Any]] = {
+    "erf": lambda x: erf(_as_float(x)),
+    "erfc": lambda x: 1 - erf(_as_float(x)),
+    "expit": lambda x: logistic(_as_float(x)),
+    "logit": _logit,
+    "log_expit": _log_expit,
+    "xlogy": _xlogy,
+    "xlog1py": _xlog1py,
+    "entr": _entr,
+    "ndtr": lambda x: 0.5 * (1 + erf(_as_float(x) / math.sqrt(2))),
+    "log1p": np.log1p,
+    "expm1": np.expm1,
+    "exp2": np.exp2,
+    "cbrt": np.cbrt,
+}
+"""Ufuncs of scipy.special, by name: looking them up must not import scipy."""
+
+
+def call(ufunc: Any, inputs: tuple[Any, ...]) -> Any:
+    """A ufunc on inputs of which at least one is a tracer."""
+    composite = COMPOSITES.get(ufunc)
+    if composite is not None:
+        return composite(*inputs)
+    if ufunc in ROW_OF:
+        return apply_row(ufunc, *inputs)
+    known = SCIPY.get(ufunc.__name__)
+    if known is not None:
+        return known(*inputs)
+    raise UnsupportedError(
+        f"the ufunc {ufunc.__name__} cannot be traced, at {user_line()}. Write it with functions that can, such as "
+        "np.exp, np.log, np.where or scipy.special.erf."
+    )

@@ -1,0 +1,102 @@
+"""Algebra that never changes a bit of the result.
+
+    a = mul x 1.0 ; b = neg a ; c = neg b      becomes      c = x
+
+Constants are folded by evaluating equations that have only constant operands (rewriting does that by itself: such an
+equation is never recorded). `x * 0` is not folded: it is nan for an infinite x; nor is `x + 0.0`, which turns -0.0 into 0.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fungrad.ir.graph import Graph, Var, constant
+from fungrad.ir.primitive import Primitive
+from fungrad.passes.rewriting import rewrite
+from fungrad.primitives.contract import Dot, free_axes
+from fungrad.primitives.convert import Convert
+from fungrad.primitives.elementwise import ELEMENTWISE, Elementwise
+from fungrad.primitives.shape import Broadcast, Reshape, Transpose, broadcast, reshape, transpose
+from fungrad.trace import Tracer, bind
+
+
+def simplify(graph: Graph) -> Graph:
+    """The graph with neutral operations removed and movements merged."""
+    made: dict[Var, tuple[Primitive, Sequence[Any]]] = {}  # how each new Var was computed
+
+    def rule(op: Primitive, operands: Sequence[Any]) -> Any:
+        result = _simpler(op, operands, made)
+        if result is None:
+            result = bind(op, *operands)
+            if isinstance(result, Tracer) and isinstance(result.var, Var):
+                made[result.var] = (op, operands)
+        return result
+
+    return rewrite(graph, rule)
+
+
+def _simpler(op: Primitive, operands: Sequence[Any], made: dict[Var, tuple[Primitive, Sequence[Any]]]) -> Any:
+    def source(x: Any, kind: type) -> tuple[Any, Any] | None:
+        """The primitive of `kind` that made `x`, and its operand."""
+        found = made.get(x.var) if isinstance(x, Tracer) and isinstance(x.var, Var) else None
+        return (found[0], found[1][0]) if found and isinstance(found[0], kind) else None
+
+    match op:
+        case Elementwise("stop_gradient"):
+            return operands[0]
+        case Elementwise("neg"):
+            inner = source(operands[0], Elementwise)
+            return inner[1] if inner and inner[0].row == "neg" else None
+        case Elementwise("mul" | "div"):
+            x, y = operands
+            if _number(y) == 1:
+                return x
+            if _number(x) == 1 and op.row == "mul":
+                return y
+            if _number(y) == -1 and op.row == "mul":
+                return bind(ELEMENTWISE["neg"], x)
+        case Elementwise("sub"):
+            return operands[0] if _number(operands[1]) == 0 and not _is_negative_zero(operands[1]) else None
+        case Dot():
+            return _dot_of_transposed(op, operands, source)
+        case Reshape(shape):
+            inner = source(operands[0], Reshape)
+            return reshape(inner[1] if inner else operands[0], shape) if inner or operands[0].shape == shape else None
+        case Transpose(axes):
+            inner = source(operands[0], Transpose)
+            if inner:
+                return transpose(inner[1], tuple(inner[0].axes[a] for a in axes))
+            return operands[0] if axes == tuple(range(len(axes))) else None
+        case Broadcast(shape):
+            inner = source(operands[0], Broadcast)
+            return broadcast(inner[1] if inner else operands[0], shape) if inner or operands[0].shape == shape else None
+        case Convert(dtype):
+            return operands[0] if operands[0].dtype == dtype else None
+    return None
+
+
+def _dot_of_transposed(op: Dot, operands: Sequence[Any], source: Callable[[Any, type], tuple[Any, Any] | None]) -> Any:
+    """A contraction of transposed operands contracts other axes of the operands themselves."""
+    axes = [[op.contract_a, op.batch_a], [op.contract_b, op.batch_b]]
+    new = list(operands)
+    for side, x in enumerate(operands):
+        inner = source(x, Transpose)
+        if inner and len(free_axes(x.ndim, *axes[side])) <= 1:  # else the order of the free axes would change
+            new[side] = inner[1]
+            axes[side] = [tuple(inner[0].axes[i] for i in group) for group in axes[side]]
+    if new[0] is operands[0] and new[1] is operands[1]:
+        return None
+    return bind(Dot(axes[0][0], axes[1][0], axes[0][1], axes[1][1]), *new)
+
+
+def _number(x: Any) -> Any:
+    """The one number a constant repeats, else None."""
+    return None if isinstance(x, Tracer) else constant(x).scalar
+
+
+def _is_negative_zero(x: Any) -> bool:
+    number = _number(x)
+    return number is not None and number.dtype.kind == "f" and bool(np.signbit(number))
