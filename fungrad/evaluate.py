@@ -20,13 +20,13 @@ def evaluate(graph: Graph, *arguments: Any) -> list[Any]:
     def read(operand: Operand) -> Any:
         return operand.value if isinstance(operand, Const) else values[operand]
 
-    for position, eqn in enumerate(graph.equations):
-        with attributed_to(eqn.where):
+    with attributed_to(None) as attribution:
+        for position, eqn in enumerate(graph.equations):
+            attribution.site = eqn.where
             result = bind(eqn.op, *map(read, eqn.inputs))
-        outs = result if eqn.op.multiple else (result,)
-        values.update(zip(eqn.outputs, outs, strict=True))
-        for var in last_use.get(position, ()):
-            del values[var]
+            values.update(zip(eqn.outputs, result if eqn.op.multiple else (result,), strict=True))
+            for var in last_use.get(position, ()):
+                del values[var]
     return [read(operand) for operand in graph.outputs]
 
 

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fungrad import tree
-from fungrad.arguments import as_leaf, check_callable, flatten_arguments, function_name, leaf_paths, parameter_names
+from fungrad.arguments import Leaves, as_leaf, check_callable, flatten_arguments, function_name, leaf_paths, parameter_names
 from fungrad.errors import CompileError, StaticArgumentError
 from fungrad.evaluate import evaluate
 from fungrad.ir.graph import Graph
 from fungrad.ir.printing import identifiers
-from fungrad.ir.types import type_of
+from fungrad.ir.types import ArrayType, type_of
 from fungrad.jit.call import Call, compiled
 from fungrad.jit.emit_python import emit_python
 from fungrad.jit.runtime import Compiled
@@ -24,15 +24,13 @@ from fungrad.trace import Tracer, bind, concrete_value, trace
 Function = Callable[..., Any]
 
 
-class _Split(NamedTuple):
-    """The arguments of one call: what is traced, and what is part of the program."""
+class _Layout(NamedTuple):
+    """How the arguments of a call divide into traced and static ones. Part of the signature: compares by value."""
 
-    values: list[Any]
-    weak: list[bool]
-    structure: tree.TreeDef
-    names: Callable[[], list[str]]  # of the traced arguments
-    static: tuple[Any, ...]
-    rebuild: Callable[[Sequence[Any]], tuple[list[Any], dict[str, Any]]]
+    count: int  # of positional arguments
+    traced: tuple[int, ...]  # positions
+    keys: tuple[str, ...]  # traced keyword arguments, sorted
+    static: tuple[tuple[str, type, Any], ...]
 
 
 class _Program(NamedTuple):
@@ -60,17 +58,18 @@ class Jitted:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """`f(*args, **kwargs)`, compiled at the first call with new types."""
-        split = self._split(args, kwargs)
-        tracers = [x for x in split.values if type(x) is Tracer]
-        if any(concrete_value(x) is None for x in tracers):
+        layout, leaves = self._read(args, kwargs)
+        values = leaves.values
+        tracers = [x for x in values if type(x) is Tracer]
+        if tracers and any(concrete_value(x) is None for x in tracers):
             return self._f(*args, **kwargs)  # part of a program that will be compiled as a whole
-        program = self._program(split)
+        program = self._program(layout, leaves, args, kwargs)
         if program.captures:
-            outs: Sequence[Any] = evaluate(program.graph, *program.captures, *split.values)
+            outs: Sequence[Any] = evaluate(program.graph, *program.captures, *values)
         elif tracers:
-            outs = bind(Call(program.graph), *split.values) if program.graph.outputs else ()
+            outs = bind(Call(program.graph), *values) if program.graph.outputs else ()
         else:
-            outs = compiled(program.graph)(split.values) if program.graph.outputs else ()
+            outs = compiled(program.graph)(values) if program.graph.outputs else ()
         return _result(program, outs)
 
     def graph(self, *args: Any, **kwargs: Any) -> Graph:
@@ -98,69 +97,75 @@ class Jitted:
         return f"<jit of {function_name(self._f)}>"
 
     def _compiled(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Compiled:
-        return compiled(self._program(self._split(args, kwargs)).graph)
+        return compiled(self._program(*self._read(args, kwargs), args, kwargs).graph)
 
-    def _split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Split:
-        """Separate traced from static arguments."""
+    def _read(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[_Layout, Leaves]:
+        """Separate traced from static arguments, and take the traced ones apart."""
         count = len(args)
-        fixed = {i % count for i in self._static_positions if -count <= i < count} if count else set()
-        traced = [i for i in range(count) if i not in fixed]
-        keys = sorted(k for k in kwargs if k not in self._static_names)
-
-        def names() -> list[str]:
-            every = parameter_names(self._f, count)
-            return [*(every[i] for i in traced), *keys]
-
-        leaves = flatten_arguments([*(args[i] for i in traced), *(kwargs[k] for k in keys)], names)
+        if not kwargs and not self._static_positions:
+            layout = _Layout(count, tuple(range(count)), (), ())
+            return layout, flatten_arguments(args, lambda: self._names(layout))
+        fixed = {i % count for i in self._static_positions if -count <= i < count}
         static = [(f"argument {i}", args[i]) for i in sorted(fixed)]
         static += [(k, kwargs[k]) for k in sorted(kwargs) if k in self._static_names]
         for name, value in static:
             _check_static(name, value)
+        layout = _Layout(
+            count,
+            tuple(i for i in range(count) if i not in fixed),
+            tuple(k for k in sorted(kwargs) if k not in self._static_names),
+            tuple((name, type(value), value) for name, value in static),
+        )
+        chosen = [*(args[i] for i in layout.traced), *(kwargs[k] for k in layout.keys)]
+        return layout, flatten_arguments(chosen, lambda: self._names(layout))
 
-        def rebuild(values: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
-            arguments = tree.unflatten(leaves.structure, values)
-            full = list(args)
-            for i, argument in zip(traced, arguments, strict=False):
-                full[i] = argument
-            return full, {**kwargs, **dict(zip(keys, arguments[len(traced) :], strict=True))}
+    def _names(self, layout: _Layout) -> list[str]:
+        """What the user calls the traced arguments."""
+        names = parameter_names(self._f, layout.count)
+        return [*(names[i] for i in layout.traced), *layout.keys]
 
-        key = tuple((name, type(value), value) for name, value in static)
-        return _Split(leaves.values, leaves.weak, leaves.structure, names, (count, tuple(keys), key), rebuild)
-
-    def _program(self, split: _Split) -> _Program:
+    def _program(
+        self, layout: _Layout, leaves: Leaves, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> _Program:
         """The program for the types of these arguments, traced at the first need."""
-        types = tuple([type_of(x) for x in split.values])
-        key = (split.structure, types, tuple(split.weak), split.static)
+        types = tuple([type_of(x) for x in leaves.values])
+        key = (leaves.structure, types, tuple(leaves.weak), layout)
         found = self._programs.get(key)
         if found is None:
-            found = self._trace(split, types)
+            found = self._trace(layout, leaves, types, args, kwargs)
             if not found.captures:
                 self._programs[key] = found
         return found
 
-    def _trace(self, split: _Split, types: tuple[Any, ...]) -> _Program:
+    def _trace(
+        self, layout: _Layout, leaves: Leaves, types: tuple[ArrayType, ...], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> _Program:
         structure = tree.LEAF
         fixed: list[tuple[int, Any]] = []
         numbers: list[Any] = []
 
         def flat(*tracers: Any) -> list[Any]:
             nonlocal structure
-            args, kwargs = split.rebuild(tracers)
-            leaves, structure = tree.flatten(self._f(*args, **kwargs))
+            arguments = tree.unflatten(leaves.structure, tracers)
+            positional = list(args)
+            for i, argument in zip(layout.traced, arguments, strict=False):
+                positional[i] = argument
+            by_name = {**kwargs, **dict(zip(layout.keys, arguments[len(layout.traced) :], strict=True))}
+            results, structure = tree.flatten(self._f(*positional, **by_name))
             outs = []
-            for position, (leaf, path) in enumerate(zip(leaves, tree.key_paths(structure, "the result"), strict=True)):
+            for position, (leaf, path) in enumerate(zip(results, tree.key_paths(structure, "the result"), strict=True)):
                 if not isinstance(leaf, str):
                     as_leaf(leaf, f"{path} of {function_name(self._f)}")
-                if not isinstance(leaf, Tracer) or leaf.trace.live is False:
-                    fixed.append((position, leaf))
-                else:
+                if isinstance(leaf, Tracer):
                     outs.append(leaf)
                     numbers.append(_PYTHON_NUMBERS.get(leaf.dtype.kind) if leaf.weak else None)
+                else:
+                    fixed.append((position, leaf))
             return outs
 
         name = identifiers([function_name(self._f)])[0]
-        names = identifiers(leaf_paths(split.structure, split.names()))
-        graph, captures = trace(flat, types, purpose="jit", name=name, names=names, weak=split.weak)
+        names = identifiers(leaf_paths(leaves.structure, self._names(layout)))
+        graph, captures = trace(flat, types, purpose="jit", name=name, names=names, weak=leaves.weak)
         return _Program(graph, captures, structure, fixed, numbers)
 
 

@@ -6,7 +6,7 @@ carries the value one level further out: an ndarray, or a tracer of an enclosing
 while it is recorded, which is why Python `if` works under `grad`. In an *abstract* trace (`jit`, `make_graph`) only
 types are known.
 
-What a trace records is a list of `Record`s, a tape. `Trace.graph` turns the tape into an immutable `Graph`.
+What a trace records is a list of `Record`s, the tape. `Trace.graph` turns the tape into an immutable `Graph`.
 """
 
 from __future__ import annotations
@@ -18,27 +18,28 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import CodeType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from fungrad.errors import ConcretizationError, LeakedTracerError
+from fungrad.errors import ConcretizationError, FungradError, LeakedTracerError
 from fungrad.ir.graph import NOWHERE, Const, Equation, Graph, Operand, Var, Where, constant
 from fungrad.ir.primitive import Primitive
 from fungrad.ir.types import ArrayType, DType, type_of
 
-_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_PACKAGES = tuple(os.path.dirname(os.path.abspath(file)) + os.sep for file in (__file__, np.__file__))
 
 
-class Record(NamedTuple):
-    """One operation on the tape of a trace."""
+Record = tuple[Primitive, tuple[Any, ...], tuple[Any, ...], Any, Any, Any]
+"""One operation on the tape of a trace, a plain tuple since one is made for every operation:
 
-    op: Primitive
-    operands: tuple[Any, ...]  # Var of this trace, or the value itself: ndarray, scalar, outer tracer
-    values: tuple[Any, ...]  # the operands one level out; () in an abstract trace
-    out: Any  # a Var, or a tuple of Vars if op.multiple
-    out_value: Any  # the result one level out; None in an abstract trace
-    site: Any  # where the user wrote it: (code, instruction), or a Where
+- op: the primitive.
+- operands: for each a Var of this trace, or the value itself: ndarray, scalar or outer tracer.
+- values: the operands one level out; () in an abstract trace.
+- out: a Var, or a tuple of Vars if `op.multiple`.
+- out_value: the result one level out; None in an abstract trace.
+- site: where the user wrote it, see `resolve_site`.
+"""
 
 
 # -- where the user's code is --------------------------------------------------------------------------------------
@@ -48,7 +49,7 @@ class _InternalFiles(dict[str, bool]):
     """Whether a file is part of fungrad or NumPy, remembered for each name."""
 
     def __missing__(self, file: str) -> bool:
-        internal = file.startswith(_PACKAGE) or (os.sep + "numpy" + os.sep) in file
+        internal = file.startswith(_PACKAGES)
         self[file] = internal
         return internal
 
@@ -102,11 +103,14 @@ def user_line() -> str:
 
 
 @contextmanager
-def attributed_to(site: Any) -> Iterator[None]:
-    """Within this block operations are recorded as if the user had written them at `site`."""
+def attributed_to(site: Any) -> Iterator[_State]:
+    """Within this block operations are recorded as if the user had written them at `site`.
+
+    Gives the state, so that a walk can change its `site` from step to step.
+    """
     before, _STATE.site = _STATE.site, site
     try:
-        yield
+        yield _STATE
     finally:
         _STATE.site = before
 
@@ -120,40 +124,40 @@ class Tracer:
     The operators and methods of ndarray are added by `fungrad.numpy.protocols`.
     """
 
-    __slots__ = ("__weakref__", "trace", "value", "var", "view", "weak")
+    __slots__ = ("__weakref__", "memory", "operand", "owner", "value", "weak")
 
-    trace: Trace
-    var: Operand
+    owner: Trace  # the level that records it
+    operand: Operand  # what it stands for there
     value: Any
     weak: bool  # stands for a Python number, which takes the dtype of what it meets
-    view: Any  # the memory it shares with other tracers (fungrad.numpy.views), or None
+    memory: Any  # the memory it shares with other tracers (fungrad.numpy.views), or None
 
-    def __init__(self, trace: Trace, var: Operand, value: Any = None, weak: bool = False) -> None:
-        self.trace = trace
-        self.var = var
+    def __init__(self, trace: Trace, operand: Operand, value: Any = None, weak: bool = False) -> None:
+        self.owner = trace
+        self.operand = operand
         self.value = value
         self.weak = weak
-        self.view = None
+        self.memory = None
 
     @property
     def type(self) -> ArrayType:
-        return self.var.type
+        return self.operand.type
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.var.type.shape
+        return self.operand.type.shape
 
     @property
     def dtype(self) -> DType:
-        return self.var.type.dtype
+        return self.operand.type.dtype
 
     @property
     def ndim(self) -> int:
-        return len(self.var.type.shape)
+        return len(self.operand.type.shape)
 
     @property
     def size(self) -> int:
-        return self.var.type.size
+        return self.operand.type.size
 
 
 def concrete_value(tracer: Tracer) -> Any:
@@ -182,9 +186,12 @@ class Trace:
         self.live = True
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         _STATE.depth -= 1
         self.live = False
+        cause = getattr(error, "__cause__", None)
+        if isinstance(cause, FungradError) and not isinstance(error, FungradError):
+            raise cause  # NumPy buries our message under its own where `ndarray[i] = tracer` fails
 
     def input(self, value: Any, weak: bool = False) -> Tracer:
         """A fresh tracer that carries `value` (concrete trace)."""
@@ -200,27 +207,33 @@ class Trace:
 
     def record(self, op: Primitive, inputs: tuple[Any, ...]) -> Any:
         """Append one operation and return the tracer (or the tuple of tracers) of its result."""
-        operands = tuple([_operand(x, self) for x in inputs])
+        operands: list[Any] = []
+        values: list[Any] = []
+        nested = False
+        for x in inputs:
+            operand = x
+            if type(x) is Tracer:
+                if x.owner is self:
+                    operand = x.operand.value if type(x.operand) is Const else x.operand
+                    x = x.value
+                nested = nested or type(x) is Tracer
+            operands.append(operand)
+            values.append(x)
         site = _user_site()
+        out: Any
         if self.concrete:
-            values = tuple([x.value if type(x) is Tracer and x.trace is self else x for x in inputs])
-            value = bind(op, *values)
+            value = bind(op, *values) if nested else op.evaluate(*values)
             if op.multiple:
-                outs = tuple([Var(type_of(v)) for v in value])
-                self.records.append(Record(op, operands, values, outs, value, site))
-                return tuple([Tracer(self, var, v) for var, v in zip(outs, value, strict=True)])
+                out = tuple([Var(type_of(v)) for v in value])
+                self.records.append((op, tuple(operands), tuple(values), out, value, site))
+                return tuple([Tracer(self, var, v) for var, v in zip(out, value, strict=True)])
             out = Var(type_of(value))
-            self.records.append(Record(op, operands, values, out, value, site))
+            self.records.append((op, tuple(operands), tuple(values), out, value, site))
             return Tracer(self, out, value)
-        with_types = [x.type if isinstance(x, Var) else type_of(x) for x in operands]
-        inferred = op.infer(*with_types)
-        if op.multiple:
-            outs = tuple([Var(t) for t in inferred])
-            self.records.append(Record(op, operands, (), outs, None, site))
-            return tuple([Tracer(self, var) for var in outs])
-        out = Var(inferred)
-        self.records.append(Record(op, operands, (), out, None, site))
-        return Tracer(self, out)
+        inferred = op.infer(*[x.type if type(x) is Var else type_of(x) for x in operands])
+        out = tuple(map(Var, inferred)) if op.multiple else Var(inferred)
+        self.records.append((op, tuple(operands), (), out, None, site))
+        return tuple([Tracer(self, var) for var in out]) if op.multiple else Tracer(self, out)
 
     def graph(
         self, inputs: Sequence[Var], outputs: Sequence[Any], name: str, names: Sequence[str] = ()
@@ -232,19 +245,14 @@ class Trace:
             if isinstance(x, Var | Const):
                 return x
             if isinstance(x, Tracer):
-                if x.trace is self:
-                    return x.var
-                return captures.setdefault(id(x.var), (x, Var(x.type)))[1]
+                if x.owner is self:
+                    return x.operand
+                return captures.setdefault(id(x.operand), (x, Var(x.type)))[1]
             return constant(x)
 
         equations = tuple(
-            Equation(
-                record.op,
-                tuple(map(operand, record.operands)),
-                record.out if record.op.multiple else (record.out,),
-                resolve_site(record.site),
-            )
-            for record in self.records
+            Equation(op, tuple(map(operand, operands)), out if op.multiple else (out,), resolve_site(site))
+            for op, operands, _, out, _, site in self.records
         )
         results = tuple(map(operand, outputs))
         extra = [var for _, var in captures.values()]
@@ -253,20 +261,12 @@ class Trace:
         return graph, [tracer for tracer, _ in captures.values()]
 
 
-def _operand(x: Any, trace: Trace) -> Any:
-    """What the tape stores for an operand: the Var of a tracer of this trace, else the value itself."""
-    if type(x) is Tracer and x.trace is trace:
-        var = x.var
-        return var.value if type(var) is Const else var
-    return x
-
-
 def bind(op: Primitive, *inputs: Any) -> Any:
     """Apply a primitive: evaluate it on arrays, record it on tracers."""
     top: Trace | None = None
     for x in inputs:
         if type(x) is Tracer:
-            trace = x.trace
+            trace = x.owner
             if not trace.live:
                 raise _leaked(x)
             if top is None or trace.level > top.level:
@@ -278,7 +278,7 @@ def bind(op: Primitive, *inputs: Any) -> Any:
 
 def _leaked(tracer: Tracer) -> LeakedTracerError:
     return LeakedTracerError(
-        f"a traced value {tracer.type} made under {tracer.trace.purpose} was used at {user_line()}, after that "
+        f"a traced value {tracer.type} made under {tracer.owner.purpose} was used at {user_line()}, after that "
         "transformation had finished. It was probably stored in a global, an attribute or a list outside the function. "
         "Return it from the function instead."
     )
@@ -303,7 +303,7 @@ def abstract_purpose(tracer: Tracer) -> str:
     """The transformation that hides the value of a tracer."""
     value: Any = tracer
     while isinstance(value, Tracer):
-        purpose = value.trace.purpose
+        purpose = value.owner.purpose
         value = value.value
     return purpose
 
@@ -331,7 +331,7 @@ def trace(
         flags = weak or [False] * len(types)
         tracers = [level.abstract_input(t, w) for t, w in zip(types, flags, strict=True)]
         outputs = f(*tracers)
-        variables = [t.var for t in tracers]
+        variables = [t.operand for t in tracers]
         return level.graph([v for v in variables if isinstance(v, Var)], list(outputs), name, names)
 
 

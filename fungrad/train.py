@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fungrad import tree
-from fungrad.api import jit, value_and_grad
+from fungrad.api import value_and_grad
 from fungrad.arguments import as_leaf
 from fungrad.errors import ArgumentError, DtypeError, MissingPackageError, ShapeError
+from fungrad.jitted import jit
 from fungrad.nn.layers import generator
 from fungrad.optim import Optimizer, Plateau, PlateauState, apply_updates
 
@@ -98,7 +99,7 @@ def fit(
     *,
     optimizer: Optimizer,
     epochs: int,
-    batch_size: int | None = 32,
+    batch_size: int | None,
     validation: tuple[Any, Any] | None = None,
     metric: Metric = accuracy,
     higher_is_better: bool = True,
@@ -126,7 +127,7 @@ def fit(
         plateau: shorten the steps when the score has stopped improving; see `optim.reduce_on_plateau`.
         seed: of the order of the examples, shuffled each epoch: an int or a NumPy Generator. Whole-set batches keep
             the order.
-        compiled: run the step through `jit`.
+        compiled: run the step through `jit`. Validation runs the model as it is; pass `jit(model)` to compile it too.
         progress: show a bar over the batches of each epoch (needs tqdm).
         log: called with a line for each epoch, for example `print`.
         callback: called with the `Epoch` and the current parameters after each epoch.
@@ -146,9 +147,8 @@ def fit(
     size = _check_fit(len(x), optimizer, epochs, batch_size, held_out is not None, patience, plateau)
     rng = generator("fit", seed)
     bar = _progress_bar() if progress else None
-    step = _make_step(model, loss, optimizer, scaled=plateau is not None)
-    if compiled:
-        step, model = jit(step), jit(model)
+    eager = _make_step(model, loss, optimizer, scaled=plateau is not None)
+    step = jit(eager) if compiled else eager
 
     params = _copy(params)
     state = optimizer.init(params)
@@ -163,7 +163,9 @@ def fit(
         total = 0.0
         batches = list(_batches(len(x), size, rng))
         for rows in bar(batches, desc=f"epoch {number}", unit="step", leave=False) if bar else batches:
-            params, state, value = step(params, state, x[rows], y[rows], scale)
+            # a smaller last batch runs uncompiled: another compilation for one step an epoch rarely pays
+            one_step = step if len(rows) == size else eager
+            params, state, value = one_step(params, state, x[rows], y[rows], scale)
             total += float(value) * len(rows)
         seconds = time.perf_counter() - began
 

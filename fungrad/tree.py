@@ -23,7 +23,7 @@ class TreeDef:
         self.kind = kind
         self.meta = meta
         self.children = children
-        self.leaves = 1 if kind is LEAF_KIND else sum(child.leaves for child in children)
+        self.leaves: int = 1 if kind is LEAF_KIND else sum(child.leaves for child in children)
         self._hash = hash((kind, meta, children))
 
     def __eq__(self, other: object) -> bool:
@@ -80,7 +80,7 @@ def _flatten_dict(tree: dict[Any, Any]) -> tuple[Sequence[Any], Any]:
     return [tree[key] for key in keys], tuple(keys)
 
 
-_CONTAINERS: dict[type, _Container] = {
+_CONTAINERS: dict[type, _Container | None] = {  # None for a class known to be a leaf
     tuple: _Container(lambda t: (t, None), lambda _, children: tuple(children), _indices),
     list: _Container(lambda t: (t, None), lambda _, children: list(children), _indices),
     dict: _Container(
@@ -107,7 +107,7 @@ def register(
     Raises:
         TreeError: the class is registered already.
     """
-    if cls in _CONTAINERS:
+    if _CONTAINERS.get(cls) is not None:
         raise TreeError(f"{cls.__name__} is a pytree container already; register a class once.")
     _CONTAINERS[cls] = _Container(flatten, unflatten, _indices)
 
@@ -115,9 +115,9 @@ def register(
 def _container(tree: Any) -> _Container | None:
     """How to take `tree` apart, or None for a leaf. Namedtuples and dataclasses are found once for each class."""
     cls = type(tree)
-    found = _CONTAINERS.get(cls)
-    if found is not None:
-        return found
+    if cls in _CONTAINERS:
+        return _CONTAINERS[cls]
+    found = None
     if issubclass(cls, tuple) and hasattr(cls, "_fields"):
         names = [f".{name}" for name in cls._fields]
         found = _Container(lambda t: (t, None), lambda _, c: cls(*c), lambda _, __: names)
@@ -130,8 +130,14 @@ def _container(tree: Any) -> _Container | None:
         found = _Container(
             lambda t: ([getattr(t, a) for a in attributes], None), rebuild, lambda _, __: [f".{a}" for a in attributes]
         )
-    if found is not None:
-        _CONTAINERS[cls] = found
+    _CONTAINERS[cls] = found
+    return found
+
+
+def _known(cls: Any) -> _Container:
+    """The container of a class that is part of a structure."""
+    found = _CONTAINERS[cls]
+    assert found is not None
     return found
 
 
@@ -142,12 +148,13 @@ def flatten(tree: Any) -> tuple[list[Any], TreeDef]:
 
 
 def _flatten_into(tree: Any, leaves: list[Any]) -> TreeDef:
-    container = _container(tree)
+    cls = type(tree)
+    container = _CONTAINERS[cls] if cls in _CONTAINERS else _container(tree)
     if container is None:
         leaves.append(tree)
         return LEAF
     children, meta = container.flatten(tree)
-    return TreeDef(type(tree), meta, tuple([_flatten_into(child, leaves) for child in children]))
+    return TreeDef(cls, meta, tuple([_flatten_into(child, leaves) for child in children]))
 
 
 def unflatten(structure: TreeDef, leaves: Iterable[Any]) -> Any:
@@ -166,14 +173,14 @@ def _build(structure: TreeDef, leaves: Any) -> Any:
     if structure.kind is LEAF_KIND:
         return next(leaves)
     children = [_build(child, leaves) for child in structure.children]
-    return _CONTAINERS[structure.kind].unflatten(structure.meta, children)
+    return _known(structure.kind).unflatten(structure.meta, children)
 
 
 def key_paths(structure: TreeDef, root: str = "") -> list[str]:
     """How a user writes the access to each leaf, as `params['w1'][0]`."""
     if structure.kind is LEAF_KIND:
         return [root]
-    keys = _CONTAINERS[structure.kind].keys(structure.meta, len(structure.children))
+    keys = _known(structure.kind).keys(structure.meta, len(structure.children))
     return [
         path
         for key, child in zip(keys, structure.children, strict=True)

@@ -5,7 +5,7 @@ Prints as `f32[128,784]`; a 0-d type prints as `f64[]`.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -28,11 +28,20 @@ _SHORT = {
 }
 
 
-class ArrayType(NamedTuple):
-    """Shape and dtype of an array. Equal types are interchangeable; make them with `array_type`."""
+class ArrayType:
+    """Shape and dtype of an array. There is one object for each pair, so types compare by identity; see `array_type`."""
 
-    shape: tuple[int, ...]
-    dtype: DType
+    __slots__ = ("dtype", "shape")
+
+    def __init__(self, shape: tuple[int, ...], dtype: DType) -> None:
+        self.shape = shape
+        self.dtype = dtype
+
+    def __reduce__(self) -> Any:
+        return array_type, (self.shape, self.dtype)
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def __str__(self) -> str:
         return f"{_SHORT.get(self.dtype, self.dtype)}[{','.join(map(str, self.shape))}]"

@@ -12,7 +12,7 @@ import numpy as np
 
 from fungrad.ir.types import DType
 
-SYMBOLS = {np.dtype(np.float32): "sgemm", np.dtype(np.float64): "dgemm"}
+SYMBOLS: dict[DType, str] = {np.dtype(np.float32): "sgemm", np.dtype(np.float64): "dgemm"}
 MAX_EXTENT = 2**31 - 1  # BLAS counts in 32 bits
 
 

@@ -9,6 +9,7 @@ results differ from NumPy's wherever two products cancel.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -93,8 +94,7 @@ class _Emitter:
 
     def run(self) -> None:
         body = self.b.block
-        for statement in self.program.body:
-            self.statement(statement)
+        self.statements(self.program.body)
         self.b.ret(I64(0))
         self.entry.branch(body)
 
@@ -105,7 +105,7 @@ class _Emitter:
             case Note():
                 pass
             case Loop(index=index, extent=extent, body=body):
-                self.loop(index.name, extent, lambda: [self.statement(inner) for inner in body])
+                self.loop(index.name, extent, lambda: self.statements(body))
             case Let(local=local, value=value):
                 self.locals[local.name] = self.expr(value)
             case Assign(local=local, value=value):
@@ -126,7 +126,11 @@ class _Emitter:
             case Host():
                 self.host(statement)
 
-    def loop(self, name: str, extent: Expr, body: Any) -> None:
+    def statements(self, body: Sequence[Statement]) -> None:
+        for statement in body:
+            self.statement(statement)
+
+    def loop(self, name: str, extent: Expr, body: Callable[[], None]) -> None:
         count = int_value(extent)
         if count is None:
             raise CompileError(f"loop {name} has an extent that is not known")

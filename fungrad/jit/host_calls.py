@@ -62,5 +62,5 @@ def _view(address: int | None, buffer: Buffer) -> Any:
     dtype, shape = buffer.type.dtype, buffer.type.shape
     if not buffer.type.size or address is None:
         return np.empty(shape, dtype)
-    memory = (ctypes.c_char * (buffer.type.size * dtype.itemsize)).from_address(address)
+    memory: Any = (ctypes.c_char * (buffer.type.size * dtype.itemsize)).from_address(address)
     return np.frombuffer(memory, dtype).reshape(shape)

@@ -54,7 +54,8 @@ class Literal:
 
     @property
     def dtype(self) -> DType:
-        return np.dtype(self.value.dtype)
+        dtype: DType = self.value.dtype
+        return dtype
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ is one table keyed by family; a primitive without an entry is a host call.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable
 
@@ -118,8 +119,13 @@ class Lowering:
         self.temps.append(buffer)
         return buffer
 
-    def target(self, var: Var) -> Buffer:
-        """The memory a result goes to: an output of the program, or a temporary."""
+    def target(self, eqn: Equation) -> Buffer:
+        """The memory the result of an equation goes to, after a note that says where the equation comes from."""
+        self.note(eqn)
+        return self.memory(eqn.output)
+
+    def memory(self, var: Var) -> Buffer:
+        """The memory of a value: an output of the program, or a temporary."""
         buffer = self.destination.get(var)
         if buffer is None:
             buffer = self.temp(self.names[var], var.type)
@@ -128,10 +134,7 @@ class Lowering:
 
     def store(self, eqn: Equation) -> None:
         """Compute the result of a pointwise equation into memory."""
-        (var,) = eqn.outputs
-        target = self.target(var)
-        self.note(eqn)
-        self.fill(target, lambda index, scope: POINTWISE[type(eqn.op)](self, eqn, index, scope))
+        self.fill(self.target(eqn), lambda index, scope: POINTWISE[type(eqn.op)](self, eqn, index, scope))
 
     def fill(self, target: Buffer, element: Callable[[Indices, Scope], Expr]) -> None:
         """Store `element(index)` at every index of `target`."""
@@ -140,9 +143,14 @@ class Lowering:
         body.append(Store(target, index, element(index, scope)))
         self.statements += outer
 
+    def copy(self, x: Operand, target: Buffer) -> None:
+        """Store an operand as a result of the program."""
+        self.fill(target, lambda index, scope: self.read(x, index, scope))
+
     def note(self, eqn: Equation) -> None:
         """Say in the program where an equation comes from."""
-        self.statements.append(Note(f"{print_primitive(eqn.op)} at {eqn.where}"))
+        place = f"{os.path.basename(eqn.where.file)}:{eqn.where.line}"
+        self.statements.append(Note(f"{place}: {print_primitive(eqn.op)}"))
 
     def guard(self, ok: Expr, failure: str) -> Guard:
         """A check that makes the program fail with that message."""
@@ -166,12 +174,11 @@ class Lowering:
             else:
                 self.store(eqn)
         elif family in STAGES and is_native(eqn):
-            self.note(eqn)
             STAGES[family](self, eqn)
         else:
             inputs = tuple(self.buffer(x) for x in eqn.inputs)
-            outputs = tuple(self.target(v) for v in eqn.outputs)
             self.note(eqn)
+            outputs = tuple(self.memory(v) for v in eqn.outputs)
             host = Host(eqn.op, inputs, outputs, eqn.where, len(self.hosts))
             self.hosts.append(host)
             self.statements.append(host)
@@ -189,7 +196,7 @@ class Lowering:
             self.lower(eqn)
         for x, target in zip(self.graph.outputs, self.outputs, strict=True):
             if not (isinstance(x, Var) and self.stored.get(x) is target):
-                self.fill(target, lambda index, scope, x=x: self.read(x, index, scope))
+                self.copy(x, target)
         return Program(
             self.graph.name,
             self.inputs,

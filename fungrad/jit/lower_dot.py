@@ -20,7 +20,7 @@ def dot(state: Lowering, eqn: Equation) -> None:
     op = eqn.op
     assert isinstance(op, Dot)
     a, b = (state.buffer(x) for x in eqn.inputs)
-    out = state.target(eqn.output)
+    out = state.target(eqn)
     lead = len(op.batch_a)
     (contract_a,), (contract_b,) = op.contract_a, op.contract_b
     transpose_a, transpose_b = contract_a == lead, contract_b == lead + 1

@@ -17,7 +17,7 @@ def gather(state: Lowering, eqn: Equation) -> None:
     """out[I, rest] = x[indices[I], rest]."""
     x, *indices = eqn.inputs
     source = state.buffer(x)
-    target = state.target(eqn.output)
+    target = state.target(eqn)
     index, outer, body = nest(target.type.shape)
     scope = Scope(body)
     place = _checked(state, eqn, source.type.shape, indices, index, scope)
@@ -28,7 +28,7 @@ def gather(state: Lowering, eqn: Equation) -> None:
 def scatter(state: Lowering, eqn: Equation) -> None:
     """Copy x, then write or add each update in order, so that repeated indices behave as in NumPy."""
     x, updates, *indices = eqn.inputs
-    target = state.target(eqn.output)
+    target = state.target(eqn)
     state.fill(target, lambda index, scope: state.read(x, index, scope))
     index, outer, body = nest(updates.type.shape)
     scope = Scope(body)

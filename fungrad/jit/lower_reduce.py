@@ -62,7 +62,7 @@ def reduce(state: Lowering, eqn: Equation) -> None:
     kind = "sum" if isinstance(op, Sum) else op.kind
     combine = "add" if kind == "sum" else _COMBINE[kind]
     (x,) = eqn.inputs
-    target = state.target(eqn.output)
+    target = state.target(eqn)
     start = _start(kind, x.type.dtype)
     if x.type.size == 0:
         state.fill(target, lambda index, scope: start)
@@ -96,7 +96,7 @@ def _into_scalar(
                 block = Loop(Index("i_block"), literal((last - first) // BLOCK))
                 run = Loop(Index(f"i{axis}"), literal(BLOCK))
                 at: Expr = add(mul(block.index, literal(BLOCK)), run.index)
-                block.body += [Assign(part, start), run, Assign(total, Apply(combine, (total, part), total.dtype))]
+                block.body.extend([Assign(part, start), run, Assign(total, Apply(combine, (total, part), total.dtype))])
                 place.append(block)
                 accumulator = part
             elif last > first:
@@ -145,7 +145,7 @@ def _into_rows(
             place = tuple(own.values())
             total = Apply(combine, (Load(target, (*before, *place)), Load(part, place)), x.type.dtype)
             inner.append(Store(target, (*before, *place), total))
-            block.body += loops
+            block.body.extend(loops)
             body.append(block)
     state.statements += outer
 
@@ -189,7 +189,7 @@ def arg_reduce(state: Lowering, eqn: Equation) -> None:
     assert isinstance(op, ArgReduce)
     (x,) = eqn.inputs
     shape, dtype = x.type.shape, x.type.dtype
-    target = state.target(eqn.output)
+    target = state.target(eqn)
     kept = [(i, n) for i, n in enumerate(shape) if i != op.axis]
     if target.type.size == 0:
         return
@@ -222,7 +222,7 @@ def cumsum(state: Lowering, eqn: Equation) -> None:
     assert isinstance(op, CumSum)
     (x,) = eqn.inputs
     shape = x.type.shape
-    target = state.target(eqn.output)
+    target = state.target(eqn)
     if x.type.size == 0:
         return
     indices, outer, body = loops_over([(i, n) for i, n in enumerate(shape) if i != op.axis])
@@ -234,6 +234,6 @@ def cumsum(state: Lowering, eqn: Equation) -> None:
     indices[op.axis] = step
     at = tuple(indices[i] for i in range(len(shape)))
     value = state.read(x, at, Scope(loop.body))
-    loop.body += [Assign(total, Apply("add", (total, value), total.dtype)), Store(target, at, total)]
+    loop.body.extend([Assign(total, Apply("add", (total, value), total.dtype)), Store(target, at, total)])
     body += [Assign(total, _start("sum", x.type.dtype)), loop]
     state.statements += outer

@@ -25,7 +25,7 @@ def pad(state: Lowering, eqn: Equation) -> None:
     op = eqn.op
     assert isinstance(op, Pad)
     x, fill = eqn.inputs
-    target = state.target(eqn.output)
+    target = state.target(eqn)
     state.fill(target, lambda index, scope: state.read(fill, (), scope))
     index, outer, body = nest(x.type.shape)
     place = tuple(
@@ -39,7 +39,7 @@ def concatenate(state: Lowering, eqn: Equation) -> None:
     """Write each operand at its place."""
     op = eqn.op
     assert isinstance(op, Concatenate)
-    target = state.target(eqn.output)
+    target = state.target(eqn)
     start = 0
     for x in eqn.inputs:
         index, outer, body = nest(x.type.shape)

@@ -158,7 +158,7 @@ class ScalarMath:
         low = -limit - 1 if (wide.itemsize == 4 and source.itemsize == 8) else -limit
         above = b.fcmp_ordered(">=" if low == -limit else ">", x, self.constant(low, source))
         fits = b.and_(above, b.fcmp_ordered("<", x, self.constant(limit, source)))
-        least = self.constant(np.iinfo(wide).min, wide)
+        least = self.constant(-limit, wide)
         return self.convert(b.select(fits, b.fptosi(x, register_type(wide)), least), wide, target)
 
     # -- floats ---------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -104,7 +105,7 @@ def init_mlp(
         raise ArgumentError(f"init_mlp: sizes must list at least the input and the output size, got {sizes!r}.")
     rng = generator("init_mlp", seed)
     return [
-        init_linear(rng, m, n, dtype=dtype, scaling=scaling) for m, n in zip(widths[:-1], widths[1:], strict=True)
+        init_linear(rng, m, n, dtype=dtype, scaling=scaling) for m, n in pairwise(widths)
     ]
 
 
@@ -119,6 +120,8 @@ def mlp(params: Parameters, x: Any, activation: Callable[[Any], Any] = relu) -> 
     Returns:
         The logits, shape (..., n_out).
     """
+    if len(params) == 0:
+        raise ArgumentError("mlp: params has no layers; make it with init_mlp.")
     *hidden, (A, b) = params
     for weights, bias in hidden:
         x = activation(linear(x, weights, bias))

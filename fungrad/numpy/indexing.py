@@ -1,8 +1,7 @@
-"""Indexing: `x[index]` with every form NumPy has, and functional updates `at(x)[index].set(v)`.
+"""Indexing: `x[index]` with every form NumPy has.
 
 An index is brought into a list of entries, one for each axis of `x` and one for each new axis. Slices and integers become
-`Slice` and `Reshape`; arrays become one `Gather` along leading axes, with transpositions around it. An update writes at the
-mesh of positions that the index selects.
+`Slice` and `Reshape`; arrays become one `Gather` along leading axes, with transpositions around it.
 """
 
 from __future__ import annotations
@@ -12,10 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fungrad.errors import ArgumentError, DtypeError, OutOfBoundsError, ShapeError
-from fungrad.numpy.promotion import as_operand, broadcast_shape, cast, frozen, shape_of
-from fungrad.primitives.convert import convert
-from fungrad.primitives.index import Gather, Scatter, ScatterAdd
+from fungrad.errors import ArgumentError, DtypeError, OutOfBoundsError
+from fungrad.numpy.promotion import as_operand, broadcast_shape, frozen
+from fungrad.primitives.index import Gather
 from fungrad.primitives.shape import Flip, Slice, broadcast, reshape, transpose
 from fungrad.trace import Tracer, bind, need_value, user_line
 
@@ -36,7 +34,7 @@ class Picked(NamedTuple):
     """One axis selected by an integer (0-d) or by an array of integers."""
 
     positions: Any
-    is_array: bool  # a Python integer alone does not make an index advanced
+    is_array: bool  # False for one integer, which alone does not make an index advanced
 
 
 Entry = NewAxis | Range | Picked
@@ -86,7 +84,7 @@ def parse(shape: tuple[int, ...], index: Any) -> tuple[tuple[int, ...], list[Ent
                 entries.append(Picked(positions, True))
         else:
             extents.append(left.pop())
-            entries.append(Picked(_checked_array(item, len(extents) - 1, extents[-1]), True))
+            entries.append(Picked(_checked_array(item, len(extents) - 1, extents[-1]), item.ndim > 0))
     return tuple(extents), entries
 
 
@@ -167,32 +165,54 @@ def _nonzero(mask: Any, shape: tuple[int, ...]) -> Sequence[Any]:
     return [frozen(positions) for positions in mask.nonzero()]
 
 
+# -- the result's axes ----------------------------------------------------------------------------------------------
+
+
+class Layout(NamedTuple):
+    """Where the axes of `x[index]` come from: `lead` ranges and new axes, the block of index arrays, the others."""
+
+    lead: int
+    block: tuple[int, ...]
+    shape: tuple[int, ...]
+
+
+def layout(entries: Sequence[Entry]) -> Layout:
+    """NumPy's rule: the block takes the place of adjacent index arrays, and goes first if they are separated."""
+    places = [i for i, entry in enumerate(entries) if isinstance(entry, Picked)]
+    others = [1 if isinstance(entry, NewAxis) else entry.count for entry in entries if not isinstance(entry, Picked)]
+    block = broadcast_shape("index arrays", *[p.shape for p in positions_of(entries)]) if places else ()
+    adjacent = not places or places[-1] - places[0] + 1 == len(places)
+    lead = places[0] if places and adjacent else 0
+    return Layout(lead, block, (*others[:lead], *block, *others[lead:]))
+
+
+def positions_of(entries: Sequence[Entry]) -> list[Any]:
+    """The index arrays among entries."""
+    return [entry.positions for entry in entries if isinstance(entry, Picked)]
+
+
 # -- reading ----------------------------------------------------------------------------------------------------------
 
 
 def getitem(x: Any, index: Any) -> Any:
-    """`x[index]` for a tracer or an array."""
+    """`x[index]` for a tracer or an array; `x` itself if the index selects all of it."""
     shape, entries = parse(x.shape, index)
-    x = _sliced(reshape(x, shape), entries)
-    axes = [entry for entry in entries if not isinstance(entry, NewAxis)]
-    if any(isinstance(entry, Picked) and (entry.is_array or type(entry.positions) is Tracer) for entry in axes):
+    x = reshape(x, shape)
+    gathers = any(isinstance(e, Picked) and (e.is_array or type(e.positions) is Tracer) for e in entries)
+    x = _sliced(x, entries, not gathers)
+    if gathers:
         return _gathered(x, entries)
-    extents = [1 if isinstance(entry, NewAxis) else entry.count for entry in entries if not isinstance(entry, Picked)]
-    return reshape(x, tuple(extents))
+    return reshape(x, layout(entries).shape)
 
 
-def _sliced(x: Any, entries: Sequence[Entry]) -> Any:
-    """The basic part of an index: ranges taken; integers too, as extents of 1, unless arrays are among the entries."""
-    arrays = any(isinstance(entry, Picked) and entry.is_array for entry in entries)
+def _sliced(x: Any, entries: Sequence[Entry], integers: bool) -> Any:
+    """The ranges of an index taken; its integers too if `integers`, as extents of 1."""
     starts, stops, steps, flips = [], [], [], []
-    axis = 0
-    for entry in entries:
-        if isinstance(entry, NewAxis):
-            continue
+    for axis, entry in enumerate([entry for entry in entries if not isinstance(entry, NewAxis)]):
         start, step, count = 0, 1, x.shape[axis]
         if isinstance(entry, Range):
             start, step, count = entry
-        elif not arrays:
+        elif integers:
             start, count = int(entry.positions), 1
         if step < 0:
             start, step = start + (count - 1) * step, -step
@@ -200,149 +220,20 @@ def _sliced(x: Any, entries: Sequence[Entry]) -> Any:
         starts.append(start if count else 0)
         stops.append(start + (count - 1) * step + 1 if count else 0)
         steps.append(step if count > 1 else 1)
-        axis += 1
-    if any(starts) or tuple(stops) != x.shape or any(step != 1 for step in steps):
+    if tuple(stops) != x.shape or any(starts) or any(step != 1 for step in steps):
         x = bind(Slice(tuple(starts), tuple(stops), tuple(steps)), x)
     return bind(Flip(tuple(flips)), x) if flips else x
 
 
 def _gathered(x: Any, entries: Sequence[Entry]) -> Any:
-    """The advanced part: index arrays gather along leading axes, then their axes go where NumPy puts them."""
-    places = [i for i, entry in enumerate(entries) if isinstance(entry, Picked)]
-    together = places[-1] - places[0] + 1 == len(places)
+    """The index arrays gather along leading axes; then their axes go where NumPy puts them."""
     axes = [entry for entry in entries if not isinstance(entry, NewAxis)]
     picked = [axis for axis, entry in enumerate(axes) if isinstance(entry, Picked)]
     others = [axis for axis, entry in enumerate(axes) if not isinstance(entry, Picked)]
-    positions = _broadcast_together([entries[i].positions for i in places])  # type: ignore[union-attr]
+    lead, block, shape = layout(entries)
+    positions = [broadcast(p, block) for p in positions_of(entries)]
     found = bind(Gather(), transpose(x, (*picked, *others)), *positions)
-    rank = len(positions[0].shape)
-    before = sum(isinstance(entry, Range) for entry in entries[: places[0]]) if together else 0
-    order = (*range(rank, rank + before), *range(rank), *range(rank + before, found.ndim))
-    found = transpose(found, order)
-    extents = list(found.shape)
-    skipped = 0  # new axes already inserted
-    for i, entry in enumerate(entries):
-        if isinstance(entry, NewAxis):
-            past = i > places[0] or not together
-            ranges = sum(isinstance(e, Range) for e in entries[:i])
-            extents.insert(ranges + skipped + (rank if past else 0), 1)
-            skipped += 1
-    return reshape(found, tuple(extents))
-
-
-def _broadcast_together(positions: Sequence[Any]) -> list[Any]:
-    shape = broadcast_shape("index arrays", *[p.shape for p in positions])
-    return [broadcast(p, shape) for p in positions]
-
-
-# -- writing ----------------------------------------------------------------------------------------------------------
-
-
-def mesh(x: Any, index: Any) -> tuple[tuple[int, ...], tuple[int, ...], list[Any]]:
-    """Where an index writes: the extended shape of `x`, the shape of `x[index]`, and positions for the leading axes."""
-    shape, entries = parse(x.shape, index)
-    target = _index_shape(shape, entries)
-    places = [i for i, entry in enumerate(entries) if isinstance(entry, Picked)]
-    arrays = any(isinstance(entries[i], Picked) and entries[i].is_array for i in places)  # type: ignore[union-attr]
-    advanced = [entries[i].positions for i in places]  # type: ignore[union-attr]
-    block = broadcast_shape("index arrays", *[p.shape for p in advanced]) if advanced else ()
-    together = not arrays or places[-1] - places[0] + 1 == len(places)
-    first = places[0] if places else 0
-    lead = 0 if not together else sum(not isinstance(entry, Picked) for entry in entries[:first])
-    result: list[Any] = []
-    dim = 0  # the axis of the result a range or a new axis occupies, the block not counted
-    for entry in entries:
-        if isinstance(entry, NewAxis):
-            dim += 1
-        elif isinstance(entry, Range):
-            axis = dim + (len(block) if dim >= lead else 0)
-            numbers = entry.start + entry.step * np.arange(entry.count)
-            result.append(numbers.reshape([entry.count if i == axis else 1 for i in range(len(target))]))
-            dim += 1
-        else:
-            ones = (1,) * (len(target) - lead - len(block))
-            result.append(reshape(entry.positions, (*(1,) * (lead + len(block) - entry.positions.ndim), *entry.positions.shape, *ones)))
-    return shape, target, result
-
-
-def _index_shape(shape: tuple[int, ...], entries: Sequence[Entry]) -> tuple[int, ...]:
-    """The shape of the result of an index."""
-    places = [i for i, entry in enumerate(entries) if isinstance(entry, Picked)]
-    arrays = any(isinstance(entries[i], Picked) and entries[i].is_array for i in places)  # type: ignore[union-attr]
-    others = [1 if isinstance(entry, NewAxis) else entry.count for entry in entries if not isinstance(entry, Picked)]
-    if not places:
-        return tuple(others)
-    block = broadcast_shape("index arrays", *[entries[i].positions.shape for i in places])  # type: ignore[union-attr]
-    together = not arrays or places[-1] - places[0] + 1 == len(places)
-    lead = sum(not isinstance(entry, Picked) for entry in entries[: places[0]]) if together else 0
-    return (*others[:lead], *block, *others[lead:])
-
-
-def _update(op: Any, x: Any, index: Any, values: Any) -> Any:
-    shape, target, positions = mesh(x, index)
-    values = as_operand(values)
-    kept = shape_of(values)
-    while len(kept) > len(target) and kept[0] == 1:
-        kept = kept[1:]
-    if broadcast_shape("index update", target, kept) != target:
-        raise ShapeError(f"values of shape {shape_of(values)} do not fit the selected shape {target}, at {user_line()}.")
-    values = cast(values, x.dtype)
-    updates = broadcast(reshape(values, kept), target)
-    if not positions:
-        return updates if isinstance(op, Scatter) else x + updates
-    positions = [broadcast(p, target) for p in positions]
-    return reshape(bind(op, reshape(x, shape), updates, *positions), x.shape)
-
-
-class At:
-    """`at(x)`: `x` with some elements changed, as new arrays. See `at`."""
-
-    __slots__ = ("_x",)
-
-    def __init__(self, x: Any) -> None:
-        self._x = x
-
-    def __getitem__(self, index: Any) -> Place:
-        return Place(self._x, index)
-
-
-class Place:
-    """`at(x)[index]`: what can be done to the selected elements. Every method returns a new array like `x`."""
-
-    __slots__ = ("_index", "_x")
-
-    def __init__(self, x: Any, index: Any) -> None:
-        self._x = x
-        self._index = index
-
-    def get(self) -> Any:
-        """The selected elements."""
-        return getitem(self._x, self._index)
-
-    def set(self, values: Any) -> Any:
-        """`x` with `values` written there; of repeated positions the last wins."""
-        return _update(Scatter(), self._x, self._index, values)
-
-    def add(self, values: Any) -> Any:
-        """`x` with `values` added there, repeated positions as often as they occur."""
-        return _update(ScatterAdd(), self._x, self._index, values)
-
-    def multiply(self, values: Any) -> Any:
-        """`x` with the elements there multiplied by `values`; positions must not repeat."""
-        return self.set(self.get() * values)
-
-
-def at(x: Any) -> At:
-    """Functional updates of an array or a tracer.
-
-    Args:
-        x: array of any shape and dtype.
-
-    Returns:
-        An object to index: `at(x)[i].set(v)` is a copy of `x` with `x[i] = v`, `at(x)[i].add(v)` one with
-        `np.add.at(x, i, v)`. Values are broadcast to the selected shape and converted to the dtype of `x`.
-
-    >>> at(np.zeros(3))[1].set(5.0)
-    array([0., 5., 0.])
-    """
-    return At(as_operand(x))
+    before = sum(isinstance(entry, Range) for entry in entries[:lead])
+    rank = len(block)
+    found = transpose(found, (*range(rank, rank + before), *range(rank), *range(rank + before, found.ndim)))
+    return reshape(found, shape)

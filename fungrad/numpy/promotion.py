@@ -132,7 +132,7 @@ def stack_operands(items: Sequence[Any], axis: int, name: str) -> Any:
 def kind_of(x: Any) -> Kind:
     """What promotion sees of an operand: its dtype, or the class of the Python number it stands for."""
     if type(x) is Tracer:
-        dtype = x.var.type.dtype
+        dtype = x.operand.type.dtype
         return _WEAK_KINDS[dtype.kind] if x.weak else dtype
     kind = _PYTHON_KINDS.get(type(x))
     return x.dtype if kind is None else kind

@@ -1,117 +1,205 @@
-"""What makes a Tracer an array: operators, methods and NumPy's dispatch protocols."""
+"""What makes a Tracer an array: operators, methods and NumPy's dispatch protocols, installed at import."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from fungrad.errors import ConcretizationError, UnsupportedError
-from fungrad.numpy import contractions, indexing, reductions, shaping, ufuncs
-from fungrad.numpy.creation import full_like  # registers
-from fungrad.numpy.registry import FUNCTIONS, implements
-from fungrad.primitives.convert import convert
-from fungrad.trace import Tracer, need_value, user_line
+from fungrad.errors import ArgumentError, UnsupportedError
+from fungrad.numpy import (
+    contractions,
+    conversions,
+    creation,
+    indexing,
+    operators,
+    shaping,
+    sorting,
+    ufuncs,
+    updates,
+    views,
+)
+from fungrad.numpy import einsum as _einsum  # noqa: F401  (registers its functions, as do the following)
+from fungrad.numpy import joining as _joining  # noqa: F401
+from fungrad.numpy import norms as _norms  # noqa: F401
+from fungrad.numpy import selection as _selection  # noqa: F401
+from fungrad.numpy import sequences as _sequences  # noqa: F401
+from fungrad.numpy import statistics as _statistics  # noqa: F401
+from fungrad.numpy.registry import dispatch
+from fungrad.numpy.ufunc_methods import call_method
+from fungrad.trace import Tracer, user_line
 
-implements(np.where)(lambda condition, x=None, y=None, /: ufuncs.where(condition, x, y))
-implements(np.clip)(lambda a, a_min=None, a_max=None, out=None, *, min=None, max=None: ufuncs.clip(a, a_min if min is None else min, a_max if max is None else max))
-ufuncs.COMPOSITES[np.matmul] = contractions.matmul
+# -- protocols --------------------------------------------------------------------------------------------------------
 
 
 def _array_ufunc(self: Tracer, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
     if method == "__call__" and not kwargs:
         return ufuncs.call(ufunc, inputs)
-    if method == "reduce" and ufunc is np.add:
-        return reductions.sum_(*inputs, **{"axis": 0, **kwargs})
-    raise UnsupportedError(f"np.{ufunc.__name__}.{method} with {sorted(kwargs)} cannot be traced, at {user_line()}.")
+    return call_method(ufunc, method, inputs, kwargs)
 
 
 def _array_function(self: Tracer, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-    found = FUNCTIONS.get(func)
-    if found is None:
-        raise UnsupportedError(f"np.{func.__name__} cannot be traced, at {user_line()}.")
-    return found(*args, **kwargs)
+    result = dispatch(func, args, kwargs)
+    if type(result) is Tracer and func not in _MAY_RETURN_ARGUMENT:
+        for x in args:
+            if x is result:  # a copy in NumPy: later assignment to one must not change the other
+                return ufuncs.copy(result)
+    return result
 
 
-def _binary(function: Callable[..., Any]) -> tuple[Any, Any]:
-    def forward(self: Tracer, other: Any) -> Any:
-        return function(self, other)
-
-    def reflected(self: Tracer, other: Any) -> Any:
-        return function(other, self)
-
-    return forward, reflected
-
-
-def _weakly(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Operators between Python numbers give Python numbers."""
-
-    def operate(x: Any, y: Any) -> Any:
-        out = function(x, y)
-        out.weak = all(t.weak if type(t) is Tracer else type(t) in (int, float, bool) for t in (x, y))
-        return out
-
-    return operate
-
-
-for name, function in {
-    "add": np.add,
-    "sub": np.subtract,
-    "mul": np.multiply,
-    "truediv": np.true_divide,
-    "floordiv": np.floor_divide,
-    "mod": np.remainder,
-    "pow": np.power,
-    "and": np.bitwise_and,
-    "or": np.bitwise_or,
-    "xor": np.bitwise_xor,
-    "lshift": np.left_shift,
-    "rshift": np.right_shift,
-}.items():
-    pair = _binary(_weakly(lambda x, y, f=function: ufuncs.call(f, (x, y))))  # type: ignore[misc]
-    setattr(Tracer, f"__{name}__", pair[0])
-    setattr(Tracer, f"__r{name}__", pair[1])
-
-for name, function in {
-    "eq": np.equal,
-    "ne": np.not_equal,
-    "lt": np.less,
-    "le": np.less_equal,
-    "gt": np.greater,
-    "ge": np.greater_equal,
-}.items():
-    setattr(Tracer, f"__{name}__", lambda self, other, f=function: ufuncs.call(f, (self, other)))
-
-pair = _binary(contractions.matmul)
-install: Any = Tracer
-install.__matmul__, install.__rmatmul__ = pair
-install.__hash__ = None
-install.__neg__ = lambda self: np.negative(self)
-install.__pos__ = lambda self: np.positive(self)
-install.__abs__ = lambda self: np.absolute(self)
-install.__invert__ = lambda self: np.invert(self)
-install.__array_ufunc__ = _array_ufunc
-install.__array_function__ = _array_function
-install.__getitem__ = indexing.getitem
-install.at = property(indexing.At)
-install.T = property(shaping.transpose)
-install.sum = lambda self, axis=None, dtype=None, out=None, keepdims=False: reductions.sum_(self, axis, dtype, out, keepdims)
-install.mean = lambda self, axis=None, dtype=None, out=None, keepdims=False: reductions.mean(self, axis, dtype, out, keepdims)
-install.max = lambda self, axis=None, out=None, keepdims=False: reductions.max_(self, axis, out, keepdims)
-install.min = lambda self, axis=None, out=None, keepdims=False: reductions.min_(self, axis, out, keepdims)
-install.dot = contractions.dot
-install.transpose = lambda self, *axes: shaping.transpose(self, axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None)
-install.reshape = lambda self, *shape, order="C": shaping.reshape(self, shape[0] if len(shape) == 1 else shape, order)
-install.ravel = shaping.ravel
-install.astype = lambda self, dtype, order="K", casting="unsafe", subok=True, copy=True: convert(self, np.dtype(dtype))
-install.__len__ = lambda self: self.shape[0]
-install.__iter__ = lambda self: (self[i] for i in range(self.shape[0]))
-install.__bool__ = lambda self: bool(need_value(self, "if", "Use np.where."))
+_MAY_RETURN_ARGUMENT = {
+    np.reshape,
+    np.ravel,
+    np.transpose,
+    np.permute_dims,
+    np.swapaxes,
+    np.moveaxis,
+    np.rollaxis,
+    np.squeeze,
+    np.atleast_1d,
+    np.atleast_2d,
+    np.atleast_3d,
+    np.broadcast_to,
+    np.real,
+    np.real_if_close,
+    np.rot90,
+}
+"""Functions that give a view in NumPy."""
 
 
-def _no(self: Tracer, *args: Any, **kwargs: Any) -> Any:
-    raise ConcretizationError(f"a traced array has no plain number, at {user_line()}.")
+# -- methods ----------------------------------------------------------------------------------------------------------
 
 
-install.__float__ = install.__int__ = install.__array__ = _no
+def _reshape(self: Tracer, *shape: Any, order: str = "C", copy: Any = None) -> Any:
+    return shaping.reshape(self, shape[0] if len(shape) == 1 else shape, order)
+
+
+def _transpose(self: Tracer, *axes: Any) -> Any:
+    if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], tuple | list)):
+        return shaping.transpose(self, axes[0])
+    return shaping.transpose(self, axes or None)
+
+
+def _astype(
+    self: Tracer, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True
+) -> Any:
+    return creation.astype(self, dtype, copy=copy)
+
+
+def _flatten(self: Tracer, order: str = "C") -> Any:
+    result = shaping.reshape(self, -1, order)
+    return ufuncs.copy(result)
+
+
+def _copy(self: Tracer, *_: Any) -> Tracer:
+    return ufuncs.copy(self)
+
+
+def _len(self: Tracer) -> int:
+    if not self.shape:
+        raise ArgumentError(f"len() of a 0-d array, at {user_line()}. Use x.size, which is 1.")
+    return self.shape[0]
+
+
+def _iter(self: Tracer) -> Iterator[Any]:
+    if not self.shape:
+        raise ArgumentError(f"a 0-d array cannot be iterated over or unpacked, at {user_line()}.")
+    return (views.read(self, i) for i in range(self.shape[0]))
+
+
+def _contains(self: Tracer, value: Any) -> bool:
+    return conversions.to_bool(np.any(self == value))
+
+
+def _sort(self: Tracer, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> None:
+    views.assign(self, sorting.sort(self, axis))
+
+
+def _fill(self: Tracer, value: Any) -> None:
+    views.write(self, ..., value)
+
+
+def _function_method(function: Any) -> Any:
+    """A method that is NumPy's function with the array as its first argument."""
+
+    def method(self: Tracer, *args: Any, **kwargs: Any) -> Any:
+        return _array_function(self, function, (), (self, *args), kwargs)
+
+    method.__name__ = function.__name__
+    return method
+
+
+def _refused(name: str) -> Any:
+    def method(self: Tracer, *args: Any, **kwargs: Any) -> Any:
+        raise UnsupportedError(f"the method {name} of a traced array cannot be traced, at {user_line()}.")
+
+    return method
+
+
+_FUNCTION_METHODS = (
+    np.sum, np.prod, np.mean, np.var, np.std, np.max, np.min, np.any, np.all, np.argmax, np.argmin, np.cumsum, np.cumprod,
+    np.trace, np.diagonal, np.dot, np.clip, np.round, np.ravel, np.squeeze, np.swapaxes, np.repeat, np.take, np.compress,
+    np.choose, np.argsort, np.argpartition, np.searchsorted, np.nonzero,
+)  # fmt: skip
+
+_REFUSED_METHODS = (
+    "byteswap", "dump", "dumps", "getfield", "partition", "put", "resize", "setfield", "setflags", "tobytes", "tofile", "view",
+)  # fmt: skip
+
+_METHODS: dict[str, Any] = {
+    "__array_ufunc__": _array_ufunc,
+    "__array_function__": _array_function,
+    "__array__": conversions.to_array,
+    "__float__": conversions.to_number("float"),
+    "__int__": conversions.to_number("int"),
+    "__complex__": conversions.to_number("complex"),
+    "__index__": conversions.to_number("index"),
+    "__bool__": conversions.to_bool,
+    "__repr__": conversions.represent,
+    "__format__": conversions.to_text,
+    "__getitem__": views.read,
+    "__setitem__": views.write,
+    "__len__": _len,
+    "__iter__": _iter,
+    "__contains__": _contains,
+    "__copy__": _copy,
+    "__deepcopy__": _copy,
+    "item": conversions.item,
+    "tolist": conversions.tolist,
+    "reshape": _reshape,
+    "transpose": _transpose,
+    "astype": _astype,
+    "flatten": _flatten,
+    "copy": _copy,
+    "conj": _copy,
+    "conjugate": _copy,
+    "sort": _sort,
+    "fill": _fill,
+    "at": property(updates.At),
+    "T": property(shaping.transpose),
+    "mT": property(shaping.matrix_transpose),
+    "real": property(lambda self: self),
+    "imag": property(creation.zeros_like),
+    "itemsize": property(lambda self: self.dtype.itemsize),
+    "nbytes": property(lambda self: self.size * self.dtype.itemsize),
+    "flat": property(lambda self: iter(shaping.ravel(self))),
+    "__matmul__": contractions.matmul,
+    "__rmatmul__": lambda self, other: contractions.matmul(other, self),
+    **{function.__name__: _function_method(function) for function in _FUNCTION_METHODS},
+    **{name: _refused(name) for name in _REFUSED_METHODS},
+    **operators.METHODS,
+}
+
+for _name, _method in _METHODS.items():
+    setattr(Tracer, _name, _method)
+
+ufuncs.COMPOSITES.update(
+    {
+        np.matmul: contractions.matmul,
+        np.vecdot: contractions.vecdot,
+        np.matvec: contractions.matvec,
+        np.vecmat: contractions.vecmat,
+    }
+)
+_ = indexing

@@ -66,7 +66,7 @@ def _compare_signed(ufunc: Any, x: Any, y: Any) -> Any:
 
 
 def _constant_like(x: Any, value: Any) -> Any:
-    return x.trace.constant(value) if type(x) is Tracer else value
+    return x.owner.constant(value) if type(x) is Tracer else value
 
 
 def where(condition: Any, x: Any, y: Any) -> Any:
@@ -134,62 +134,62 @@ def positive(x: Any) -> Any:
 
 def copy(x: Tracer) -> Tracer:
     """Another tracer of the same value, which in-place assignment to the first leaves alone."""
-    return Tracer(x.trace, x.var, x.value)
+    return Tracer(x.owner, x.operand, x.value)
 
 
 def _fabs(x: Any) -> Any:
-    return np.absolute(_as_float(x))
+    return np.absolute(as_float(x))
 
 
-def _as_float(x: Any) -> Any:
+def as_float(x: Any) -> Any:
     """An operand as floats, as transcendental ufuncs take it; integers become float64."""
     x = as_value(x)
     return x if x.dtype.kind == "f" else cast(x, np.dtype(np.float64))
 
 
 def _float_power(x: Any, y: Any) -> Any:
-    return power(cast(as_operand(x), np.dtype(np.float64)), y if type(y) in (int, float) else _as_float(y))
+    return power(cast(as_operand(x), np.dtype(np.float64)), y if type(y) in (int, float) else as_float(y))
 
 
 def _heaviside(x: Any, middle: Any) -> Any:
-    x, middle = _as_float(x), as_operand(middle)
+    x, middle = as_float(x), as_operand(middle)
     return np.where(np.isnan(x), x, np.where(x == 0, middle, (x > 0).astype(x.dtype)))
 
 
 def _logaddexp2(x: Any, y: Any) -> Any:
     ln2 = math.log(2.0)
-    return np.logaddexp(_as_float(x) * ln2, _as_float(y) * ln2) / ln2
+    return np.logaddexp(as_float(x) * ln2, as_float(y) * ln2) / ln2
 
 
 def _logit(x: Any) -> Any:
-    x = _as_float(x)
+    x = as_float(x)
     return np.log(x) - np.log1p(-x)
 
 
 def _log_expit(x: Any) -> Any:
-    x = _as_float(x)
+    x = as_float(x)
     return -np.logaddexp(np.zeros_like(x), -x)
 
 
 def _xlogy(x: Any, y: Any) -> Any:
-    x, y = _as_float(x), _as_float(y)
+    x, y = as_float(x), as_float(y)
     zero = x == 0
     return np.where(zero, 0.0, x * np.log(np.where(zero, 1.0, y)))
 
 
 def _xlog1py(x: Any, y: Any) -> Any:
-    x, y = _as_float(x), _as_float(y)
+    x, y = as_float(x), as_float(y)
     zero = x == 0
     return np.where(zero, 0.0, x * np.log1p(np.where(zero, 1.0, y)))
 
 
 def _entr(x: Any) -> Any:
-    x = _as_float(x)
+    x = as_float(x)
     return np.where(x < 0, -np.inf, -_xlogy(x, x))
 
 
 def _modf(x: Any) -> Any:
-    x = _as_float(x)
+    x = as_float(x)
     whole = np.trunc(x)
     return x - whole, whole
 
@@ -200,28 +200,28 @@ COMPOSITES: dict[Any, Callable[..., Any]] = {
     np.conjugate: positive,
     np.fabs: _fabs,
     np.float_power: _float_power,
-    np.deg2rad: lambda x: _as_float(x) * (math.pi / 180),
-    np.radians: lambda x: _as_float(x) * (math.pi / 180),
-    np.rad2deg: lambda x: _as_float(x) * (180 / math.pi),
-    np.degrees: lambda x: _as_float(x) * (180 / math.pi),
+    np.deg2rad: lambda x: as_float(x) * (math.pi / 180),
+    np.radians: lambda x: as_float(x) * (math.pi / 180),
+    np.rad2deg: lambda x: as_float(x) * (180 / math.pi),
+    np.degrees: lambda x: as_float(x) * (180 / math.pi),
     np.divmod: lambda x, y: (np.floor_divide(x, y), np.remainder(x, y)),
     np.modf: _modf,
     np.heaviside: _heaviside,
     np.logaddexp2: _logaddexp2,
-    np.ldexp: lambda x, y: _as_float(x) * np.exp2(_as_float(y)),
+    np.ldexp: lambda x, y: as_float(x) * np.exp2(as_float(y)),
 }
 """Ufuncs made of others."""
 
 SCIPY: dict[str, Callable[..., Any]] = {
-    "erf": lambda x: erf(_as_float(x)),
-    "erfc": lambda x: 1 - erf(_as_float(x)),
-    "expit": lambda x: logistic(_as_float(x)),
+    "erf": lambda x: erf(as_float(x)),
+    "erfc": lambda x: 1 - erf(as_float(x)),
+    "expit": lambda x: logistic(as_float(x)),
     "logit": _logit,
     "log_expit": _log_expit,
     "xlogy": _xlogy,
     "xlog1py": _xlog1py,
     "entr": _entr,
-    "ndtr": lambda x: 0.5 * (1 + erf(_as_float(x) / math.sqrt(2))),
+    "ndtr": lambda x: 0.5 * (1 + erf(as_float(x) / math.sqrt(2))),
     "log1p": np.log1p,
     "expm1": np.expm1,
     "exp2": np.exp2,

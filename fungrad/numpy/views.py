@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fungrad.errors import DtypeError, MutationError, ShapeError
-from fungrad.numpy.indexing import getitem, update
+from fungrad.numpy.indexing import getitem
+from fungrad.numpy.updates import update
 from fungrad.numpy.promotion import as_operand, cast
 from fungrad.primitives.index import scatter
 from fungrad.primitives.shape import reshape
@@ -37,7 +38,7 @@ class Memory:
     __slots__ = ("__weakref__", "members", "unsure", "whole")
 
     def __init__(self, contents: Tracer) -> None:
-        self.whole = Tracer(contents.trace, contents.var, contents.value)
+        self.whole = Tracer(contents.owner, contents.operand, contents.value)
         self.members = [weakref.ref(contents)]
         self.unsure: list[weakref.ref[Memory]] = []
 
@@ -52,9 +53,9 @@ class View(NamedTuple):
 
 
 def _view(t: Tracer) -> View:
-    if not t.view:
-        t.view = View(Memory(t), None)
-    found: View = t.view
+    if not t.memory:
+        t.memory = View(Memory(t), None)
+    found: View = t.memory
     return found
 
 
@@ -64,7 +65,7 @@ def view_of(source: Any, result: Any, step: Path, index: Any = None) -> Any:
         return result
     memory, path, *_ = _view(source)
     whole_path = step if path is None else lambda whole: step(path(whole))
-    result.view = View(memory, whole_path, weakref.ref(source), index)
+    result.memory = View(memory, whole_path, weakref.ref(source), index)
     memory.members = [ref for ref in memory.members if ref() is not None] + [weakref.ref(result)]
     return result
 
@@ -89,10 +90,10 @@ def assign(t: Tracer, new: Any) -> None:
     Raises:
         MutationError: an array that may share the memory is in use.
     """
-    if not t.view:
+    if not t.memory:
         _show(t, new)
         return
-    memory, path, *_ = t.view
+    memory, path, *_ = t.memory
     if any(ref() is not None for ref in memory.unsure):
         raise MutationError(
             f"this array {t.type} and another that is in use may share memory (reshape, ravel, broadcast_to or diagonal "
@@ -102,12 +103,12 @@ def assign(t: Tracer, new: Any) -> None:
     others = [m for m in (ref() for ref in memory.members) if m is not None and m is not t]
     _show(t, new)
     if not others:
-        t.view = None
+        t.memory = None
         return
     whole = memory.whole
     _show(whole, new if path is None else _written(whole, path, new))
     for member in others:
-        _show(member, whole if member.view.path is None else member.view.path(whole))
+        _show(member, whole if member.memory.path is None else member.memory.path(whole))
 
 
 def _written(whole: Tracer, path: Path, part: Any) -> Any:
@@ -118,7 +119,7 @@ def _written(whole: Tracer, path: Path, part: Any) -> Any:
 
 
 def _show(t: Tracer, value: Tracer) -> None:
-    t.trace, t.var, t.value, t.weak = value.trace, value.var, value.value, False
+    t.owner, t.operand, t.value, t.weak = value.owner, value.operand, value.value, False
 
 
 # -- what users write ---------------------------------------------------------------------------------------------------
@@ -127,7 +128,7 @@ def _show(t: Tracer, value: Tracer) -> None:
 def read(x: Tracer, index: Any) -> Any:
     """`x[index]`; basic indexing gives a view."""
     result = getitem(x, index)
-    if result.var.type.shape and _is_basic(index):
+    if result.operand.type.shape and _is_basic(index):
         return view_of(x, result, lambda whole: getitem(whole, index), index)
     return result
 
@@ -144,8 +145,8 @@ def _is_basic(index: Any) -> bool:
 
 def write(x: Tracer, index: Any, value: Any) -> None:
     """`x[index] = value`."""
-    if type(value) is Tracer and value.view:
-        _, _, source, at = value.view
+    if type(value) is Tracer and value.memory:
+        _, _, source, at = value.memory
         if source is not None and source() is x and at is not None and _is_basic(index) and at == index:
             return  # the last step of `x[index] += v`: the view has written already
     assign(x, update("set", x, index, _storable(x, value)))

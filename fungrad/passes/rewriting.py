@@ -26,14 +26,14 @@ def rewrite(graph: Graph, rule: Rule) -> Graph:
         def read(x: Operand) -> Any:
             return x.value if isinstance(x, Const) else values[x]
 
-        for eqn in graph.equations:
-            operands = [read(x) for x in eqn.inputs]
-            with attributed_to(eqn.where):
+        with attributed_to(None) as attribution:
+            for eqn in graph.equations:
+                attribution.site = eqn.where
+                operands = [read(x) for x in eqn.inputs]
                 result = rule(eqn.op, operands)
                 if result is None:
                     result = bind(eqn.op, *operands)
-            outs = result if eqn.op.multiple else (result,)
-            values.update(zip(eqn.outputs, outs, strict=True))
+                values.update(zip(eqn.outputs, result if eqn.op.multiple else (result,), strict=True))
         return [read(x) for x in graph.outputs]
 
     found, _ = trace(

@@ -31,8 +31,8 @@ def simplify(graph: Graph) -> Graph:
         result = _simpler(op, operands, made)
         if result is None:
             result = bind(op, *operands)
-            if isinstance(result, Tracer) and isinstance(result.var, Var):
-                made[result.var] = (op, operands)
+            if isinstance(result, Tracer) and isinstance(result.operand, Var):
+                made[result.operand] = (op, operands)
         return result
 
     return rewrite(graph, rule)
@@ -41,7 +41,7 @@ def simplify(graph: Graph) -> Graph:
 def _simpler(op: Primitive, operands: Sequence[Any], made: dict[Var, tuple[Primitive, Sequence[Any]]]) -> Any:
     def source(x: Any, kind: type) -> tuple[Any, Any] | None:
         """The primitive of `kind` that made `x`, and its operand."""
-        found = made.get(x.var) if isinstance(x, Tracer) and isinstance(x.var, Var) else None
+        found = made.get(x.operand) if isinstance(x, Tracer) and isinstance(x.operand, Var) else None
         return (found[0], found[1][0]) if found and isinstance(found[0], kind) else None
 
     match op:

@@ -87,7 +87,7 @@ def _hypot_side(t: Value, out: Value, side: Value) -> Value:
 
 def _logaddexp_share(t: Value, mine: Value, other: Value) -> Value:
     """exp(mine - out) as a logistic, which stays finite when both are infinite."""
-    same = mine == other
+    same = (mine == other) & np.isinf(mine)
     return t * np.where(same, 0.5, logistic(np.where(same, 0.0, mine - other)))
 
 

@@ -78,7 +78,7 @@ class ScatterAdd(Primitive):
 
     def vjp(self, ct: Any, inputs: Sequence[Value], out: Any, wanted: Sequence[bool]) -> Sequence[Cotangent]:
         _, _, *indices = inputs
-        return [ct, gather(ct, indices) if wanted[1] else None, *[None] * len(indices)]
+        return [ct if wanted[0] else None, gather(ct, indices) if wanted[1] else None, *[None] * len(indices)]
 
     def jvp(self, tangents: Sequence[Cotangent], inputs: Sequence[Value], out: Any) -> Cotangent:
         return _written_tangent(self, tangents, inputs)
@@ -95,7 +95,8 @@ class Scatter(Primitive):
         x, updates, *indices = arrays
         check_bounds(self.name, x.shape, indices)
         out = np.array(x)
-        out[tuple(indices)] = updates
+        # NumPy walks index arrays in memory order: only in row-major order is the last one also the last written
+        out[tuple([np.asarray(index, order="C") for index in indices])] = np.asarray(updates, order="C")
         return out
 
     def vjp(self, ct: Any, inputs: Sequence[Value], out: Any, wanted: Sequence[bool]) -> Sequence[Cotangent]:

@@ -34,6 +34,11 @@ class Broadcast(Linear):
         (x,) = arrays
         if x.ndim == 0:
             return full(self.shape, x, x.dtype)
+        if x.ndim == 1 and x.shape[0] == self.shape[-1] and x.flags.c_contiguous:
+            strides = (0,) * (len(self.shape) - 1) + x.strides  # a bias, by far the most common case
+            out = np.ndarray(self.shape, x.dtype, x, 0, strides)  # several times faster than broadcast_to
+            out.flags.writeable = False
+            return out
         return np.broadcast_to(x, self.shape)
 
     def transpose(self, ct: Value, *inputs: Value) -> Value:
@@ -148,7 +153,7 @@ class Pad(Primitive):
         return out
 
     def vjp(self, ct: Any, inputs: Any, out: Any, wanted: Any) -> list[Cotangent]:
-        inside = bind(Slice(*self._inside(inputs[0].shape)), ct) if any(wanted) else None
+        inside: Any = bind(Slice(*self._inside(inputs[0].shape)), ct) if any(wanted) else None
         around = np.sum(ct) - np.sum(inside) if wanted[1] else None
         return [inside if wanted[0] else None, around]
 

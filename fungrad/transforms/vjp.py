@@ -34,18 +34,18 @@ def vjp(
     with Trace(purpose, concrete=True) as level:
         flags = weak or [False] * len(primals)
         inputs = [level.input(value, w) for value, w in zip(primals, flags, strict=True)]
-        variables = [t.var for t in inputs]  # before f runs: in-place operators make a tracer stand for another Var
+        variables = [t.operand for t in inputs]  # before f runs: in-place operators make a tracer stand for another Var
         results = f(*inputs)
-        outs = [x.var if isinstance(x, Tracer) and x.trace is level else None for x in results]
-        values = [x.value if isinstance(x, Tracer) and x.trace is level else x for x in results]
+        outs = [x.operand if isinstance(x, Tracer) and x.owner is level else None for x in results]
+        values = [x.value if isinstance(x, Tracer) and x.owner is level else x for x in results]
     tape = level.records
     level.records = []  # tracers refer to the trace: without its tape they keep no residual alive
 
     def pullback(cts: Sequence[Cotangent]) -> list[Any]:
         found = walk_back(tape, zip(outs, cts, strict=True))
         return [
-            zeros_like(value) if ct is None else ct
-            for value, ct in zip(primals, map(found.get, map(id, variables)), strict=True)
+            found[id(var)] if id(var) in found else zeros_like(value)
+            for value, var in zip(primals, variables, strict=True)
         ]
 
     return values, pullback
@@ -54,22 +54,23 @@ def vjp(
 def walk_back(tape: Sequence[Record], seeds: Any) -> dict[int, Any]:
     """The cotangents of all Vars that no record defines, by identity, from the cotangents of some Vars."""
     cts: dict[int, Any] = {}
-    for var, ct in seeds:
-        if isinstance(var, Var) and ct is not None:
-            _accumulate(cts, var, ct)
-    for op, operands, values, out, out_value, site in reversed(tape):
-        if op.multiple:
-            ct: Any = tuple([cts.pop(id(var), None) for var in out])
-            if all(c is None for c in ct):
-                continue
-        else:
-            ct = cts.pop(id(out), None)
-            if ct is None:
-                continue
-        wanted = [type(x) is Var and x.type.dtype.kind == "f" for x in operands]
-        with attributed_to(site):
-            found = op.vjp(ct, values, out_value, wanted)
-            for x, asked, ct_x in zip(operands, wanted, found, strict=True):
+    for var, seed in seeds:
+        if isinstance(var, Var) and seed is not None:
+            _accumulate(cts, var, seed)
+    ct: Any
+    with attributed_to(None) as attribution:
+        for op, operands, values, out, out_value, site in reversed(tape):
+            if op.multiple:
+                ct = tuple([cts.pop(id(var), None) for var in out])
+                if all(c is None for c in ct):
+                    continue
+            else:
+                ct = cts.pop(id(out), None)
+                if ct is None:
+                    continue
+            attribution.site = site
+            wanted = [type(x) is Var and x.type.dtype.kind == "f" for x in operands]
+            for x, asked, ct_x in zip(operands, wanted, op.vjp(ct, values, out_value, wanted), strict=True):
                 if asked and ct_x is not None:
                     _accumulate(cts, x, ct_x)
     return cts

@@ -1,0 +1,234 @@
+"""One table of examples for every primitive: Hypothesis strategies of applications, a primitive with its operands.
+
+The keys are the rows of the elementwise table and the class names of the other primitives. Shapes are small, so that
+derivatives can be checked element by element.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from hypothesis import strategies as st
+
+from fungrad.ir.primitive import Primitive
+from fungrad.primitives.contract import Dot
+from fungrad.primitives.convert import Convert
+from fungrad.primitives.elementwise import ELEMENTWISE, ROWS
+from fungrad.primitives.index import Gather, Scatter, ScatterAdd
+from fungrad.primitives.reduce import ArgReduce, CumSum, Reduce, Sum
+from fungrad.primitives.shape import Broadcast, Concatenate, Flip, Pad, Reshape, Slice, Transpose
+from fungrad.primitives.sort import ArgSort
+from tests.support.values import nonzero, row_operands
+
+Shape = tuple[int, ...]
+
+
+class Application(NamedTuple):
+    """A primitive and operands of it."""
+
+    op: Primitive
+    inputs: list[Any]
+
+
+Strategy = st.SearchStrategy[Application]
+
+
+def shapes(min_dims: int = 0, max_dims: int = 3, min_side: int = 0, max_side: int = 3) -> st.SearchStrategy[Shape]:
+    return st.lists(st.integers(min_side, max_side), min_size=min_dims, max_size=max_dims).map(tuple)
+
+
+def rngs() -> st.SearchStrategy[np.random.Generator]:
+    return st.integers(0, 2**32 - 1).map(np.random.default_rng)
+
+
+def _array(rng: np.random.Generator, shape: Shape, dtype: Any) -> Any:
+    return np.asarray(nonzero(rng, shape)).astype(dtype)
+
+
+def _distinct(rng: np.random.Generator, shape: Shape, dtype: Any) -> Any:
+    """Numbers of which no two are near each other."""
+    size = int(np.prod(shape))
+    return np.asarray((rng.permutation(size) - size / 2 + rng.uniform(-0.2, 0.2, size)).reshape(shape)).astype(dtype)
+
+
+def _subset(draw: st.DrawFn, ndim: int) -> Shape:
+    return tuple(i for i in range(ndim) if draw(st.booleans()))
+
+
+@st.composite
+def _elementwise(draw: st.DrawFn, row: str, dtype: Any) -> Application:
+    return Application(ELEMENTWISE[row], row_operands(row, draw(rngs()), draw(shapes()), dtype))
+
+
+@st.composite
+def _broadcast(draw: st.DrawFn, dtype: Any) -> Application:
+    shape = draw(shapes())
+    start = draw(st.integers(0, len(shape)))
+    own = tuple(1 if draw(st.booleans()) else n for n in shape[start:])
+    return Application(Broadcast(shape), [_array(draw(rngs()), own, dtype)])
+
+
+@st.composite
+def _reshape(draw: st.DrawFn, dtype: Any) -> Application:
+    shape = draw(shapes())
+    size = int(np.prod(shape))
+    options = [(size,), (1, *shape), (*shape, 1), shape[::-1]]
+    if len(shape) > 1:
+        options += [(shape[0] * shape[1], *shape[2:]), (shape[0], size // shape[0] if size else 0)]
+    return Application(Reshape(draw(st.sampled_from(options))), [_array(draw(rngs()), shape, dtype)])
+
+
+@st.composite
+def _transpose(draw: st.DrawFn, dtype: Any) -> Application:
+    shape = draw(shapes())
+    axes = tuple(draw(st.permutations(range(len(shape)))))
+    return Application(Transpose(axes), [_array(draw(rngs()), shape, dtype)])
+
+
+@st.composite
+def _slice(draw: st.DrawFn, dtype: Any) -> Application:
+    shape = draw(shapes(max_side=4))
+    bounds = [sorted((draw(st.integers(0, n)), draw(st.integers(0, n)))) for n in shape]
+    steps = tuple(draw(st.integers(1, 3)) for _ in shape)
+    op = Slice(tuple(a for a, _ in bounds), tuple(b for _, b in bounds), steps)
+    return Application(op, [_array(draw(rngs()), shape, dtype)])
+
+
+@st.composite
+def _pad(draw: st.DrawFn, dtype: Any) -> Application:
+    shape = draw(shapes(max_dims=2))
+    before, after, between = (tuple(draw(st.integers(0, 2)) for _ in shape) for _ in range(3))
+    rng = draw(rngs())
+    return Application(Pad(before, after, between), [_array(rng, shape, dtype), _array(rng, (), dtype)])
+
+
+@st.composite
+def _concatenate(draw: st.DrawFn, dtype: Any) -> Application:
+    shape = draw(shapes(min_dims=1))
+    axis = draw(st.integers(0, len(shape) - 1))
+    extents = draw(st.lists(st.integers(0, 3), min_size=1, max_size=4))
+    rng = draw(rngs())
+    return Application(
+        Concatenate(axis), [_array(rng, (*shape[:axis], n, *shape[axis + 1 :]), dtype) for n in extents]
+    )
+
+
+@st.composite
+def _flip(draw: st.DrawFn, dtype: Any) -> Application:
+    shape = draw(shapes())
+    return Application(Flip(_subset(draw, len(shape))), [_array(draw(rngs()), shape, dtype)])
+
+
+@st.composite
+def _sum(draw: st.DrawFn, dtype: Any) -> Application:
+    shape = draw(shapes())
+    return Application(Sum(_subset(draw, len(shape))), [_array(draw(rngs()), shape, dtype)])
+
+
+@st.composite
+def _reduce(draw: st.DrawFn, dtype: Any) -> Application:
+    kind = draw(st.sampled_from(["prod", "max", "min", "any", "all"]))
+    shape = draw(shapes(min_side=1 if kind in ("max", "min") else 0))
+    rng = draw(rngs())
+    if kind in ("any", "all"):
+        x = np.asarray(rng.integers(0, 2, shape) == 1)
+    elif kind == "prod":  # zeros too: the product is smooth there
+        x = np.asarray(nonzero(rng, shape) * (rng.uniform(size=shape) < 0.8)).astype(dtype)
+    else:
+        x = _distinct(rng, shape, dtype)
+    return Application(Reduce(kind, _subset(draw, len(shape))), [x])
+
+
+@st.composite
+def _arg_reduce(draw: st.DrawFn, dtype: Any) -> Application:
+    shape = draw(shapes(min_dims=1, min_side=1))
+    op = ArgReduce(draw(st.sampled_from(["max", "min"])), draw(st.integers(0, len(shape) - 1)))
+    return Application(op, [_distinct(draw(rngs()), shape, dtype)])
+
+
+@st.composite
+def _cumsum(draw: st.DrawFn, dtype: Any) -> Application:
+    shape = draw(shapes(min_dims=1))
+    op = CumSum(draw(st.integers(0, len(shape) - 1)), draw(st.booleans()))
+    return Application(op, [_array(draw(rngs()), shape, dtype)])
+
+
+@st.composite
+def _argsort(draw: st.DrawFn, dtype: Any) -> Application:
+    shape = draw(shapes(min_dims=1))
+    return Application(ArgSort(draw(st.integers(0, len(shape) - 1))), [_distinct(draw(rngs()), shape, dtype)])
+
+
+@st.composite
+def _dot(draw: st.DrawFn, dtype: Any) -> Application:
+    batch, inner = draw(shapes(max_dims=1)), draw(shapes(max_dims=2))
+    rows, columns = draw(shapes(max_dims=2, max_side=2)), draw(shapes(max_dims=1))
+    rng = draw(rngs())
+
+    def operand(free: Shape) -> tuple[Any, Shape, Shape]:
+        """An operand whose axes are in any order, and where its batch and contracted axes are."""
+        extents = (*batch, *inner, *free)
+        order = draw(st.permutations(range(len(extents))))
+        place = [order.index(i) for i in range(len(batch) + len(inner))]
+        x = _array(rng, tuple(extents[i] for i in order), dtype)
+        return x, tuple(place[: len(batch)]), tuple(place[len(batch) :])
+
+    a, batch_a, contract_a = operand(rows)
+    b, batch_b, contract_b = operand(columns)
+    return Application(Dot(contract_a, contract_b, batch_a, batch_b), [a, b])
+
+
+@st.composite
+def _indices(draw: st.DrawFn, shape: Shape) -> list[Any]:
+    """Index arrays for the leading axes of an array of that shape; negative and repeated ones occur."""
+    count = draw(st.integers(1, len(shape)))
+    own = draw(shapes(max_dims=2)) if all(shape[:count]) else (0,)
+    rng = draw(rngs())
+    kind = draw(st.sampled_from([np.int64, np.int32, np.int8]))
+    return [np.asarray(rng.integers(-n, n, own) if n else np.zeros(own)).astype(kind) for n in shape[:count]]
+
+
+@st.composite
+def _gather(draw: st.DrawFn, dtype: Any) -> Application:
+    shape = draw(shapes(min_dims=1))
+    return Application(Gather(), [_array(draw(rngs()), shape, dtype), *draw(_indices(shape))])
+
+
+@st.composite
+def _scatter(draw: st.DrawFn, op: Primitive, dtype: Any) -> Application:
+    shape = draw(shapes(min_dims=1))
+    indices = draw(_indices(shape))
+    rng = draw(rngs())
+    updates = _array(rng, (*indices[0].shape, *shape[len(indices) :]), dtype)
+    return Application(op, [_array(rng, shape, dtype), updates, *indices])
+
+
+@st.composite
+def _convert(draw: st.DrawFn, dtype: Any) -> Application:
+    target = draw(st.sampled_from([np.float64, np.float32, np.int64, np.int16, np.bool_]))
+    return Application(Convert(np.dtype(target)), [_array(draw(rngs()), draw(shapes()), dtype)])
+
+
+EXAMPLES: dict[str, Callable[[Any], Strategy]] = {
+    **{row: (lambda dtype, row=row: _elementwise(row, dtype)) for row in ROWS},
+    "Broadcast": _broadcast,
+    "Reshape": _reshape,
+    "Transpose": _transpose,
+    "Slice": _slice,
+    "Pad": _pad,
+    "Concatenate": _concatenate,
+    "Flip": _flip,
+    "Sum": _sum,
+    "Reduce": _reduce,
+    "ArgReduce": _arg_reduce,
+    "CumSum": _cumsum,
+    "ArgSort": _argsort,
+    "Dot": _dot,
+    "Gather": _gather,
+    "Scatter": lambda dtype: _scatter(Scatter(), dtype),
+    "ScatterAdd": lambda dtype: _scatter(ScatterAdd(), dtype),
+    "Convert": _convert,
+}
+"""From a name and a float dtype to a strategy of applications."""
