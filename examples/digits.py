@@ -1,14 +1,15 @@
 """Handwritten digits: a multilayer perceptron trained on real images by compiled stochastic gradient descent.
 
 The data are the 1,797 images of 8 x 8 pixels that scikit-learn ships. They are split into training, validation and test
-sets; the training images are shown five times, once as they are and shifted by a pixel in each direction. The parameters
-of the epoch with the lowest validation loss are kept and tested.
+sets; the training images are shown five times, once as they are and shifted by a pixel in each direction. The
+parameters of the epoch with the lowest validation loss are kept and tested.
 
     python examples/digits.py                 prints where it saved the picture with loss curve and predictions
 """
 
 import argparse
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib
@@ -19,7 +20,7 @@ from fungrad import nn, optim
 from fungrad.train import evaluate, fit
 
 matplotlib.use("Agg")
-from matplotlib import pyplot  # noqa: E402  (after the back end is chosen)
+from matplotlib import pyplot
 
 SIZES = [64, 128, 64, 10]
 BATCH = 64
@@ -31,9 +32,7 @@ def load(seed):
     order = np.random.default_rng(seed).permutation(len(images))
     rows = (images[order] / 16).astype(np.float32)
     bounds = [0, len(rows) * 2 // 10, len(rows) * 3 // 10, len(rows)]
-    test, validation, training = (
-        (rows[start:stop], labels[order][start:stop]) for start, stop in zip(bounds[:-1], bounds[1:], strict=True)
-    )
+    test, validation, training = ((rows[start:stop], labels[order][start:stop]) for start, stop in pairwise(bounds))
     return training, validation, test
 
 

@@ -2,6 +2,7 @@
 
 from fungrad import numpy as numpy
 from fungrad import tree as tree
+import fungrad.jit  # the package, before the function takes its name
 from fungrad.api import grad as grad
 from fungrad.api import make_graph as make_graph
 from fungrad.api import stop_gradient as stop_gradient

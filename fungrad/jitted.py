@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -16,10 +16,10 @@ from fungrad.evaluate import evaluate
 from fungrad.ir.graph import Graph
 from fungrad.ir.printing import identifiers
 from fungrad.ir.types import ArrayType, type_of
-from fungrad.jit.call import Call, compiled
-from fungrad.jit.emit_python import emit_python
-from fungrad.jit.runtime import Compiled
 from fungrad.trace import Tracer, bind, concrete_value, trace
+
+if TYPE_CHECKING:
+    from fungrad.jit.runtime import Compiled
 
 Function = Callable[..., Any]
 
@@ -55,6 +55,9 @@ class Jitted:
         self._f = f
         self._static_positions, self._static_names = _static_arguments(f, static_argnums, static_argnames)
         self._programs: dict[Any, _Program] = {}
+        from fungrad.jit.call import Call, compiled  # here, since `import fungrad` should not pay for the compiler
+
+        self._call, self._code = Call, compiled
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """`f(*args, **kwargs)`, compiled at the first call with new types."""
@@ -67,9 +70,9 @@ class Jitted:
         if program.captures:
             outs: Sequence[Any] = evaluate(program.graph, *program.captures, *values)
         elif tracers:
-            outs = bind(Call(program.graph), *values) if program.graph.outputs else ()
+            outs = bind(self._call(program.graph), *values) if program.graph.outputs else ()
         else:
-            outs = compiled(program.graph)(values) if program.graph.outputs else ()
+            outs = self._code(program.graph)(values) if program.graph.outputs else ()
         return _result(program, outs)
 
     def graph(self, *args: Any, **kwargs: Any) -> Graph:
@@ -78,6 +81,8 @@ class Jitted:
 
     def source(self, *args: Any, **kwargs: Any) -> str:
         """The loops that are compiled for these arguments, as Python source that fills its output arguments."""
+        from fungrad.jit.emit_python import emit_python
+
         return emit_python(self._compiled(args, kwargs).program)
 
     def dispatcher(self, *args: Any, **kwargs: Any) -> Any:
@@ -97,7 +102,7 @@ class Jitted:
         return f"<jit of {function_name(self._f)}>"
 
     def _compiled(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Compiled:
-        return compiled(self._program(*self._read(args, kwargs), args, kwargs).graph)
+        return self._code(self._program(*self._read(args, kwargs), args, kwargs).graph)
 
     def _read(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[_Layout, Leaves]:
         """Separate traced from static arguments, and take the traced ones apart."""

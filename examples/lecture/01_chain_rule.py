@@ -38,7 +38,7 @@ for x in (-2.0, -0.5, 0.0, 1.5):
     assert grad(f)(x) == by_rule == 8 * x + 4
     assert np.isclose(quotient(f, x), 8 * x + 4)
 
-# The usual short proof multiplies and divides by g(x + e) - g(x), which is 0 for this g. The rule holds all the same: write
-# h(v) - h(u) = q(v) (v - u) with q continuous at u and q(u) = h'(u) (Caratheodory), and nothing is divided.
+# The usual short proof multiplies and divides by g(x + e) - g(x), which is 0 for this g. The rule holds all the same:
+# write h(v) - h(u) = q(v) (v - u) with q continuous at u and q(u) = h'(u) (Caratheodory), and nothing is divided.
 assert grad(lambda x: h(flat(x)))(1.0) == 0.0
 print("\nconstant inner function: derivative", grad(lambda x: h(flat(x)))(1.0))

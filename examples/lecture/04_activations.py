@@ -1,6 +1,6 @@
 """Activation functions and their derivatives, as formulas and by `grad`.
 
-    python examples/lecture/04_activations.py --output activations.png     draws them as well
+python examples/lecture/04_activations.py --output activations.png     draws them as well
 """
 
 import argparse

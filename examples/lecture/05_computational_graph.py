@@ -1,7 +1,7 @@
 """The computational graph: a small engine made of nodes, and the graph that fungrad traces of the same program.
 
-A node knows its value, the nodes it was computed from, the function that computes their gradients from its own, and, after
-`backward`, its gradient. A parameter is a node whose value stays from one step to the next.
+A node knows its value, the nodes it was computed from, the function that computes their gradients from its own, and,
+after `backward`, its gradient. A parameter is a node whose value stays from one step to the next.
 """
 
 import numpy as np
@@ -98,7 +98,7 @@ def backward_as_printed(node, g):
     return 1 + sum(backward_as_printed(n, gn) for n, gn in zip(node.input_nodes, gradients, strict=True))
 
 
-# -- one layer and a loss: nodes against fungrad ------------------------------------------------------------------------
+# -- one layer and a loss: nodes against fungrad ----------------------------------------------------------------------
 
 rng = np.random.default_rng(0)
 A, x, y = rng.normal(size=(3, 4)), rng.normal(size=4), rng.normal(size=3)

@@ -1,8 +1,8 @@
 """A feed-forward network is a composition of layers, and backpropagation one recursion over them.
 
-    z0 = x    z_l = f_l(z_{l-1}) = relu(A_l^T z_{l-1} + b_l)    o = A_4^T z3 + b4
+z0 = x    z_l = f_l(z_{l-1}) = relu(A_l^T z_{l-1} + b_l)    o = A_4^T z3 + b4
 
-    gradient of z_{l-1} = (Jacobian of f_l)^T gradient of z_l, and the same for the parameters of layer l
+gradient of z_{l-1} = (Jacobian of f_l)^T gradient of z_l, and the same for the parameters of layer l
 """
 
 import numpy as np

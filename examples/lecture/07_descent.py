@@ -1,7 +1,7 @@
 """Gradient descent against stochastic gradient descent, on linear regression.
 
-Gradient descent takes one step for each pass over the data, along the mean of all gradients; stochastic gradient descent
-takes one step for each example. After as many passes, and as many gradients, the second is much further.
+Gradient descent takes one step for each pass over the data, along the mean of all gradients; stochastic gradient
+descent takes one step for each example. After as many passes, and as many gradients, the second is much further.
 """
 
 import numpy as np

@@ -38,6 +38,7 @@ from fungrad.jit.loops import (
     int_value,
     literal,
 )
+from fungrad.jit.small_products import is_small, product_function
 from fungrad.jit.native_math import I8, I32, I64, ScalarMath, memory_type, register_type
 
 ALIGNMENT = 64
@@ -157,36 +158,43 @@ class _Emitter:
         return self.slots[key]
 
     def gemm(self, call: Gemm) -> None:
-        dtype = call.out.type.dtype
-        type = memory_type(dtype)
-        pointer, count = type.as_pointer(), I32.as_pointer()
-        signature = ir.FunctionType(
-            ir.VoidType(),
-            [I8.as_pointer(), I8.as_pointer(), count, count, count, pointer, pointer, count]
-            + [pointer, count, pointer, pointer, count],
-        )
-        symbol = f"fungrad_{blas.SYMBOLS[dtype]}"
-        function = self.b.module.globals.get(symbol) or ir.Function(self.b.module, signature, symbol)
-        lda = call.m if call.transpose_a else call.k
-        ldb = call.k if call.transpose_b else call.n
         sizes = (call.m * call.k, call.k * call.n, call.m * call.n)
 
         def once() -> None:
-            p = self.locals.get("i_batch", I64(0)) if call.batch > 1 else I64(0)
+            p = self.locals["i_batch"] if call.batch > 1 else I64(0)
             a, b, out = (
                 self.b.gep(self.pointers[x.memory], [self.b.mul(p, I64(size))])
                 for x, size in zip((call.a, call.b, call.out), sizes, strict=True)
             )
-            flags = [self.by_reference(I8, ord("T" if t else "N")) for t in (call.transpose_b, call.transpose_a)]
-            extents = [self.by_reference(I32, n) for n in (call.n, call.m, call.k)]
-            one, zero = self.by_reference(type, 1.0), self.by_reference(type, 0.0)
-            lead = [self.by_reference(I32, n) for n in (ldb, lda, call.n)]
-            self.b.call(function, [*flags, *extents, one, b, lead[0], a, lead[1], zero, out, lead[2]])
+            if is_small(call):
+                self.b.call(product_function(self.b.module, call), [a, b, out])
+            else:
+                self.blas(call, a, b, out)
 
         if call.batch > 1:
             self.loop("i_batch", literal(call.batch), once)
         else:
             once()
+
+    def blas(self, call: Gemm, a: ir.Value, b: ir.Value, out: ir.Value) -> None:
+        """One product by the library, as C^T = B^T A^T."""
+        dtype = call.out.type.dtype
+        type = memory_type(dtype)
+        pointer, count = type.as_pointer(), I32.as_pointer()
+        matrix = [pointer, count]
+        signature = ir.FunctionType(
+            ir.VoidType(),
+            [I8.as_pointer(), I8.as_pointer(), count, count, count, pointer, *matrix, *matrix, pointer, *matrix],
+        )
+        symbol = f"fungrad_{blas.SYMBOLS[dtype]}"
+        function = self.b.module.globals.get(symbol) or ir.Function(self.b.module, signature, symbol)
+        lda = call.m if call.transpose_a else call.k
+        ldb = call.k if call.transpose_b else call.n
+        flags = [self.by_reference(I8, ord("T" if t else "N")) for t in (call.transpose_b, call.transpose_a)]
+        extents = [self.by_reference(I32, n) for n in (call.n, call.m, call.k)]
+        one, zero = self.by_reference(type, 1.0), self.by_reference(type, 0.0)
+        lead_b, lead_a, lead_out = (self.by_reference(I32, n) for n in (ldb, lda, call.n))
+        self.b.call(function, [*flags, *extents, one, b, lead_b, a, lead_a, zero, out, lead_out])
 
     def by_reference(self, type: ir.Type, value: Any) -> ir.Value:
         """A pointer to a constant, as Fortran takes its arguments."""

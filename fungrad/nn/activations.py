@@ -1,7 +1,7 @@
 """Activation functions, applied element by element, and softmax, which works along an axis.
 
-At its kink each has the derivative of its right-hand branch, as docs/kinks.md states: relu'(0) = 1. Arguments are arrays
-or numbers; float32 and float64 are kept, integers become float64.
+At its kink each has the derivative of its right-hand branch, as docs/kinks.md states: relu'(0) = 1. Arguments are
+arrays or numbers; float32 and float64 are kept, integers become float64.
 """
 
 from __future__ import annotations

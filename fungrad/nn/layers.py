@@ -104,9 +104,7 @@ def init_mlp(
     if len(widths) < 2:
         raise ArgumentError(f"init_mlp: sizes must list at least the input and the output size, got {sizes!r}.")
     rng = generator("init_mlp", seed)
-    return [
-        init_linear(rng, m, n, dtype=dtype, scaling=scaling) for m, n in pairwise(widths)
-    ]
+    return [init_linear(rng, m, n, dtype=dtype, scaling=scaling) for m, n in pairwise(widths)]
 
 
 def mlp(params: Parameters, x: Any, activation: Callable[[Any], Any] = relu) -> Any:
@@ -152,5 +150,6 @@ def _operands(function: str, x: Any, A: Any, b: Any, n_in: int) -> tuple[Any, An
     if b is not None:
         b = as_array(function, "b", b)
         if b.shape != (A.shape[n_out],):
-            raise ShapeError(f"{function}: b is {type_of(b)}, expected shape ({A.shape[n_out]},) to fit A {type_of(A)}.")
+            expected = f"({A.shape[n_out]},)"
+            raise ShapeError(f"{function}: b is {type_of(b)}, expected shape {expected} to fit A {type_of(A)}.")
     return x, A, b

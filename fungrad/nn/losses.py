@@ -79,7 +79,7 @@ def softmax_cross_entropy(logits: Any, labels: Any, axis: int = -1) -> Any:
     _check_labels(name, y, classes)
     chosen = _is_label(y, classes, axis)
     loss = -np.sum(np.where(chosen, log_softmax(x, axis), 0.0), axis=axis)
-    if isinstance(y, Tracer) and concrete_value(y) is None:
+    if _known(y) is None:
         return np.where((y >= 0) & (y < classes), loss, np.nan)
     return loss
 
@@ -122,9 +122,14 @@ def _is_label(labels: Any, classes: int, axis: int) -> Any:
 
 def _check_labels(function: str, labels: Any, classes: int) -> None:
     """Raise if a label that is known lies outside its range."""
-    known = concrete_value(labels) if isinstance(labels, Tracer) else labels
+    known = _known(labels)
     if known is None or known.size == 0:
         return
     wrong = known.min() if known.min() < 0 else known.max()
     if not 0 <= wrong < classes:
         raise OutOfBoundsError(f"{function}: label {wrong} is out of range, expected 0 .. {classes - 1}.")
+
+
+def _known(labels: Any) -> Any:
+    """The labels as an ndarray, or None where only their type is known."""
+    return concrete_value(labels) if isinstance(labels, Tracer) else labels

@@ -8,295 +8,863 @@ works as well. The functions at the end cannot be reached that way and are ours.
 # functions and ufuncs that accept traced arrays
 from numpy import (
     abs as abs,
+)
+from numpy import (
     absolute as absolute,
+)
+from numpy import (
     acos as acos,
+)
+from numpy import (
     acosh as acosh,
+)
+from numpy import (
     add as add,
+)
+from numpy import (
     all as all,
+)
+from numpy import (
     allclose as allclose,
+)
+from numpy import (
     amax as amax,
+)
+from numpy import (
     amin as amin,
+)
+from numpy import (
     any as any,
+)
+from numpy import (
     append as append,
+)
+from numpy import (
     apply_along_axis as apply_along_axis,
-    arccos as arccos,
-    arccosh as arccosh,
-    arcsin as arcsin,
-    arcsinh as arcsinh,
-    arctan as arctan,
-    arctan2 as arctan2,
-    arctanh as arctanh,
-    argmax as argmax,
-    argmin as argmin,
-    argpartition as argpartition,
-    argsort as argsort,
-    argwhere as argwhere,
-    around as around,
-    array_equal as array_equal,
-    array_split as array_split,
-    asin as asin,
-    asinh as asinh,
-    astype as astype,
-    atan as atan,
-    atan2 as atan2,
-    atanh as atanh,
-    atleast_1d as atleast_1d,
-    atleast_2d as atleast_2d,
-    atleast_3d as atleast_3d,
-    average as average,
-    bitwise_and as bitwise_and,
-    bitwise_invert as bitwise_invert,
-    bitwise_left_shift as bitwise_left_shift,
-    bitwise_not as bitwise_not,
-    bitwise_or as bitwise_or,
-    bitwise_right_shift as bitwise_right_shift,
-    bitwise_xor as bitwise_xor,
-    block as block,
-    broadcast_arrays as broadcast_arrays,
-    broadcast_to as broadcast_to,
-    cbrt as cbrt,
-    ceil as ceil,
-    choose as choose,
-    clip as clip,
-    column_stack as column_stack,
-    compress as compress,
-    concat as concat,
-    concatenate as concatenate,
-    conj as conj,
-    conjugate as conjugate,
-    convolve as convolve,
-    copy as copy,
-    copysign as copysign,
-    corrcoef as corrcoef,
-    correlate as correlate,
-    cos as cos,
-    cosh as cosh,
-    count_nonzero as count_nonzero,
-    cov as cov,
-    cross as cross,
-    cumprod as cumprod,
-    cumsum as cumsum,
-    cumulative_prod as cumulative_prod,
-    cumulative_sum as cumulative_sum,
-    deg2rad as deg2rad,
-    degrees as degrees,
-    delete as delete,
-    diag as diag,
-    diagflat as diagflat,
-    diagonal as diagonal,
-    diff as diff,
-    digitize as digitize,
-    divide as divide,
-    divmod as divmod,
-    dot as dot,
-    dsplit as dsplit,
-    dstack as dstack,
-    ediff1d as ediff1d,
-    einsum as einsum,
-    empty_like as empty_like,
-    equal as equal,
-    exp as exp,
-    exp2 as exp2,
-    expand_dims as expand_dims,
-    expm1 as expm1,
-    extract as extract,
-    fabs as fabs,
-    fix as fix,
-    flatnonzero as flatnonzero,
-    flip as flip,
-    fliplr as fliplr,
-    flipud as flipud,
-    float_power as float_power,
-    floor as floor,
-    floor_divide as floor_divide,
-    fmax as fmax,
-    fmin as fmin,
-    fmod as fmod,
-    full_like as full_like,
-    geomspace as geomspace,
-    gradient as gradient,
-    greater as greater,
-    greater_equal as greater_equal,
-    heaviside as heaviside,
-    hsplit as hsplit,
-    hstack as hstack,
-    hypot as hypot,
-    imag as imag,
-    inner as inner,
-    insert as insert,
-    interp as interp,
-    invert as invert,
-    isclose as isclose,
-    iscomplex as iscomplex,
-    iscomplexobj as iscomplexobj,
-    isfinite as isfinite,
-    isinf as isinf,
-    isnan as isnan,
-    isneginf as isneginf,
-    isposinf as isposinf,
-    isreal as isreal,
-    isrealobj as isrealobj,
-    kron as kron,
-    ldexp as ldexp,
-    left_shift as left_shift,
-    less as less,
-    less_equal as less_equal,
-    linspace as linspace,
-    log as log,
-    log10 as log10,
-    log1p as log1p,
-    log2 as log2,
-    logaddexp as logaddexp,
-    logaddexp2 as logaddexp2,
-    logical_and as logical_and,
-    logical_not as logical_not,
-    logical_or as logical_or,
-    logical_xor as logical_xor,
-    logspace as logspace,
-    matmul as matmul,
-    matrix_transpose as matrix_transpose,
-    matvec as matvec,
-    max as max,
-    maximum as maximum,
-    mean as mean,
-    median as median,
-    meshgrid as meshgrid,
-    min as min,
-    minimum as minimum,
-    mod as mod,
-    modf as modf,
-    moveaxis as moveaxis,
-    multiply as multiply,
-    nan_to_num as nan_to_num,
-    nancumsum as nancumsum,
-    nanmax as nanmax,
-    nanmean as nanmean,
-    nanmin as nanmin,
-    nanprod as nanprod,
-    nanstd as nanstd,
-    nansum as nansum,
-    nanvar as nanvar,
-    ndim as ndim,
-    negative as negative,
-    nonzero as nonzero,
-    not_equal as not_equal,
-    ones_like as ones_like,
-    outer as outer,
-    pad as pad,
-    partition as partition,
-    percentile as percentile,
-    permute_dims as permute_dims,
-    piecewise as piecewise,
-    polyval as polyval,
-    positive as positive,
-    pow as pow,
-    power as power,
-    prod as prod,
-    ptp as ptp,
-    quantile as quantile,
-    rad2deg as rad2deg,
-    radians as radians,
-    ravel as ravel,
-    real as real,
-    real_if_close as real_if_close,
-    reciprocal as reciprocal,
-    remainder as remainder,
-    repeat as repeat,
-    reshape as reshape,
-    result_type as result_type,
-    right_shift as right_shift,
-    rint as rint,
-    roll as roll,
-    rollaxis as rollaxis,
-    rot90 as rot90,
-    round as round,
-    searchsorted as searchsorted,
-    select as select,
-    shape as shape,
-    sign as sign,
-    signbit as signbit,
-    sin as sin,
-    sinc as sinc,
-    sinh as sinh,
-    size as size,
-    sort as sort,
-    split as split,
-    sqrt as sqrt,
-    square as square,
-    squeeze as squeeze,
-    stack as stack,
-    std as std,
-    subtract as subtract,
-    sum as sum,
-    swapaxes as swapaxes,
-    take as take,
-    take_along_axis as take_along_axis,
-    tan as tan,
-    tanh as tanh,
-    tensordot as tensordot,
-    tile as tile,
-    trace as trace,
-    transpose as transpose,
-    trapezoid as trapezoid,
-    tril as tril,
-    triu as triu,
-    true_divide as true_divide,
-    trunc as trunc,
-    unstack as unstack,
-    unwrap as unwrap,
-    vander as vander,
-    var as var,
-    vdot as vdot,
-    vecdot as vecdot,
-    vecmat as vecmat,
-    vsplit as vsplit,
-    vstack as vstack,
-    where as where,
-    zeros_like as zeros_like,
 )
 
 # constants, dtypes, and functions that make plain arrays
 from numpy import (
     arange as arange,
+)
+from numpy import (
+    arccos as arccos,
+)
+from numpy import (
+    arccosh as arccosh,
+)
+from numpy import (
+    arcsin as arcsin,
+)
+from numpy import (
+    arcsinh as arcsinh,
+)
+from numpy import (
+    arctan as arctan,
+)
+from numpy import (
+    arctan2 as arctan2,
+)
+from numpy import (
+    arctanh as arctanh,
+)
+from numpy import (
+    argmax as argmax,
+)
+from numpy import (
+    argmin as argmin,
+)
+from numpy import (
+    argpartition as argpartition,
+)
+from numpy import (
+    argsort as argsort,
+)
+from numpy import (
+    argwhere as argwhere,
+)
+from numpy import (
+    around as around,
+)
+from numpy import (
+    array_equal as array_equal,
+)
+from numpy import (
+    array_split as array_split,
+)
+from numpy import (
+    asin as asin,
+)
+from numpy import (
+    asinh as asinh,
+)
+from numpy import (
+    astype as astype,
+)
+from numpy import (
+    atan as atan,
+)
+from numpy import (
+    atan2 as atan2,
+)
+from numpy import (
+    atanh as atanh,
+)
+from numpy import (
+    atleast_1d as atleast_1d,
+)
+from numpy import (
+    atleast_2d as atleast_2d,
+)
+from numpy import (
+    atleast_3d as atleast_3d,
+)
+from numpy import (
+    average as average,
+)
+from numpy import (
+    bitwise_and as bitwise_and,
+)
+from numpy import (
+    bitwise_invert as bitwise_invert,
+)
+from numpy import (
+    bitwise_left_shift as bitwise_left_shift,
+)
+from numpy import (
+    bitwise_not as bitwise_not,
+)
+from numpy import (
+    bitwise_or as bitwise_or,
+)
+from numpy import (
+    bitwise_right_shift as bitwise_right_shift,
+)
+from numpy import (
+    bitwise_xor as bitwise_xor,
+)
+from numpy import (
+    block as block,
+)
+from numpy import (
     bool as bool,
+)
+from numpy import (
     bool_ as bool_,
+)
+from numpy import (
+    broadcast_arrays as broadcast_arrays,
+)
+from numpy import (
+    broadcast_to as broadcast_to,
+)
+from numpy import (
+    cbrt as cbrt,
+)
+from numpy import (
+    ceil as ceil,
+)
+from numpy import (
+    choose as choose,
+)
+from numpy import (
+    clip as clip,
+)
+from numpy import (
+    column_stack as column_stack,
+)
+from numpy import (
+    compress as compress,
+)
+from numpy import (
+    concat as concat,
+)
+from numpy import (
+    concatenate as concatenate,
+)
+from numpy import (
+    conj as conj,
+)
+from numpy import (
+    conjugate as conjugate,
+)
+from numpy import (
+    convolve as convolve,
+)
+from numpy import (
+    copy as copy,
+)
+from numpy import (
+    copysign as copysign,
+)
+from numpy import (
+    corrcoef as corrcoef,
+)
+from numpy import (
+    correlate as correlate,
+)
+from numpy import (
+    cos as cos,
+)
+from numpy import (
+    cosh as cosh,
+)
+from numpy import (
+    count_nonzero as count_nonzero,
+)
+from numpy import (
+    cov as cov,
+)
+from numpy import (
+    cross as cross,
+)
+from numpy import (
+    cumprod as cumprod,
+)
+from numpy import (
+    cumsum as cumsum,
+)
+from numpy import (
+    cumulative_prod as cumulative_prod,
+)
+from numpy import (
+    cumulative_sum as cumulative_sum,
+)
+from numpy import (
+    deg2rad as deg2rad,
+)
+from numpy import (
+    degrees as degrees,
+)
+from numpy import (
+    delete as delete,
+)
+from numpy import (
+    diag as diag,
+)
+from numpy import (
+    diagflat as diagflat,
+)
+from numpy import (
+    diagonal as diagonal,
+)
+from numpy import (
+    diff as diff,
+)
+from numpy import (
+    digitize as digitize,
+)
+from numpy import (
+    divide as divide,
+)
+from numpy import (
+    divmod as divmod,
+)
+from numpy import (
+    dot as dot,
+)
+from numpy import (
+    dsplit as dsplit,
+)
+from numpy import (
+    dstack as dstack,
+)
+from numpy import (
     dtype as dtype,
+)
+from numpy import (
     e as e,
+)
+from numpy import (
+    ediff1d as ediff1d,
+)
+from numpy import (
+    einsum as einsum,
+)
+from numpy import (
     empty as empty,
+)
+from numpy import (
+    empty_like as empty_like,
+)
+from numpy import (
+    equal as equal,
+)
+from numpy import (
     errstate as errstate,
+)
+from numpy import (
     euler_gamma as euler_gamma,
+)
+from numpy import (
+    exp as exp,
+)
+from numpy import (
+    exp2 as exp2,
+)
+from numpy import (
+    expand_dims as expand_dims,
+)
+from numpy import (
+    expm1 as expm1,
+)
+from numpy import (
+    extract as extract,
+)
+from numpy import (
     eye as eye,
+)
+from numpy import (
+    fabs as fabs,
+)
+from numpy import (
     finfo as finfo,
+)
+from numpy import (
+    fix as fix,
+)
+from numpy import (
+    flatnonzero as flatnonzero,
+)
+from numpy import (
+    flip as flip,
+)
+from numpy import (
+    fliplr as fliplr,
+)
+from numpy import (
+    flipud as flipud,
+)
+from numpy import (
     float32 as float32,
+)
+from numpy import (
     float64 as float64,
+)
+from numpy import (
+    float_power as float_power,
+)
+from numpy import (
     floating as floating,
+)
+from numpy import (
+    floor as floor,
+)
+from numpy import (
+    floor_divide as floor_divide,
+)
+from numpy import (
+    fmax as fmax,
+)
+from numpy import (
+    fmin as fmin,
+)
+from numpy import (
+    fmod as fmod,
+)
+from numpy import (
+    full_like as full_like,
+)
+from numpy import (
     generic as generic,
+)
+from numpy import (
+    geomspace as geomspace,
+)
+from numpy import (
+    gradient as gradient,
+)
+from numpy import (
+    greater as greater,
+)
+from numpy import (
+    greater_equal as greater_equal,
+)
+from numpy import (
+    heaviside as heaviside,
+)
+from numpy import (
+    hsplit as hsplit,
+)
+from numpy import (
+    hstack as hstack,
+)
+from numpy import (
+    hypot as hypot,
+)
+from numpy import (
     identity as identity,
+)
+from numpy import (
     iinfo as iinfo,
+)
+from numpy import (
+    imag as imag,
+)
+from numpy import (
     indices as indices,
+)
+from numpy import (
     inf as inf,
-    int16 as int16,
-    int32 as int32,
-    int64 as int64,
+)
+from numpy import (
+    inner as inner,
+)
+from numpy import (
+    insert as insert,
+)
+from numpy import (
     int8 as int8,
+)
+from numpy import (
+    int16 as int16,
+)
+from numpy import (
+    int32 as int32,
+)
+from numpy import (
+    int64 as int64,
+)
+from numpy import (
     integer as integer,
+)
+from numpy import (
+    interp as interp,
+)
+from numpy import (
     intp as intp,
+)
+from numpy import (
+    invert as invert,
+)
+from numpy import (
+    isclose as isclose,
+)
+from numpy import (
+    iscomplex as iscomplex,
+)
+from numpy import (
+    iscomplexobj as iscomplexobj,
+)
+from numpy import (
+    isfinite as isfinite,
+)
+from numpy import (
+    isinf as isinf,
+)
+from numpy import (
+    isnan as isnan,
+)
+from numpy import (
+    isneginf as isneginf,
+)
+from numpy import (
+    isposinf as isposinf,
+)
+from numpy import (
+    isreal as isreal,
+)
+from numpy import (
+    isrealobj as isrealobj,
+)
+from numpy import (
     issubdtype as issubdtype,
+)
+from numpy import (
     ix_ as ix_,
+)
+from numpy import (
+    kron as kron,
+)
+from numpy import (
+    ldexp as ldexp,
+)
+from numpy import (
+    left_shift as left_shift,
+)
+from numpy import (
+    less as less,
+)
+from numpy import (
+    less_equal as less_equal,
+)
+from numpy import (
     linalg as linalg,
+)
+from numpy import (
+    linspace as linspace,
+)
+from numpy import (
+    log as log,
+)
+from numpy import (
+    log1p as log1p,
+)
+from numpy import (
+    log2 as log2,
+)
+from numpy import (
+    log10 as log10,
+)
+from numpy import (
+    logaddexp as logaddexp,
+)
+from numpy import (
+    logaddexp2 as logaddexp2,
+)
+from numpy import (
+    logical_and as logical_and,
+)
+from numpy import (
+    logical_not as logical_not,
+)
+from numpy import (
+    logical_or as logical_or,
+)
+from numpy import (
+    logical_xor as logical_xor,
+)
+from numpy import (
+    logspace as logspace,
+)
+from numpy import (
+    matmul as matmul,
+)
+from numpy import (
+    matrix_transpose as matrix_transpose,
+)
+from numpy import (
+    matvec as matvec,
+)
+from numpy import (
+    max as max,
+)
+from numpy import (
+    maximum as maximum,
+)
+from numpy import (
+    mean as mean,
+)
+from numpy import (
+    median as median,
+)
+from numpy import (
+    meshgrid as meshgrid,
+)
+from numpy import (
+    min as min,
+)
+from numpy import (
+    minimum as minimum,
+)
+from numpy import (
+    mod as mod,
+)
+from numpy import (
+    modf as modf,
+)
+from numpy import (
+    moveaxis as moveaxis,
+)
+from numpy import (
+    multiply as multiply,
+)
+from numpy import (
     nan as nan,
+)
+from numpy import (
+    nan_to_num as nan_to_num,
+)
+from numpy import (
+    nancumsum as nancumsum,
+)
+from numpy import (
+    nanmax as nanmax,
+)
+from numpy import (
+    nanmean as nanmean,
+)
+from numpy import (
+    nanmin as nanmin,
+)
+from numpy import (
+    nanprod as nanprod,
+)
+from numpy import (
+    nanstd as nanstd,
+)
+from numpy import (
+    nansum as nansum,
+)
+from numpy import (
+    nanvar as nanvar,
+)
+from numpy import (
     ndarray as ndarray,
+)
+from numpy import (
+    ndim as ndim,
+)
+from numpy import (
     ndindex as ndindex,
+)
+from numpy import (
+    negative as negative,
+)
+from numpy import (
     newaxis as newaxis,
+)
+from numpy import (
+    nonzero as nonzero,
+)
+from numpy import (
+    not_equal as not_equal,
+)
+from numpy import (
     number as number,
+)
+from numpy import (
     ones as ones,
+)
+from numpy import (
+    ones_like as ones_like,
+)
+from numpy import (
+    outer as outer,
+)
+from numpy import (
+    pad as pad,
+)
+from numpy import (
+    partition as partition,
+)
+from numpy import (
+    percentile as percentile,
+)
+from numpy import (
+    permute_dims as permute_dims,
+)
+from numpy import (
     pi as pi,
+)
+from numpy import (
+    piecewise as piecewise,
+)
+from numpy import (
+    polyval as polyval,
+)
+from numpy import (
+    positive as positive,
+)
+from numpy import (
+    pow as pow,
+)
+from numpy import (
+    power as power,
+)
+from numpy import (
+    prod as prod,
+)
+from numpy import (
+    ptp as ptp,
+)
+from numpy import (
+    quantile as quantile,
+)
+from numpy import (
+    rad2deg as rad2deg,
+)
+from numpy import (
+    radians as radians,
+)
+from numpy import (
+    ravel as ravel,
+)
+from numpy import (
+    real as real,
+)
+from numpy import (
+    real_if_close as real_if_close,
+)
+from numpy import (
+    reciprocal as reciprocal,
+)
+from numpy import (
+    remainder as remainder,
+)
+from numpy import (
+    repeat as repeat,
+)
+from numpy import (
+    reshape as reshape,
+)
+from numpy import (
+    result_type as result_type,
+)
+from numpy import (
+    right_shift as right_shift,
+)
+from numpy import (
+    rint as rint,
+)
+from numpy import (
+    roll as roll,
+)
+from numpy import (
+    rollaxis as rollaxis,
+)
+from numpy import (
+    rot90 as rot90,
+)
+from numpy import (
+    round as round,
+)
+from numpy import (
+    searchsorted as searchsorted,
+)
+from numpy import (
+    select as select,
+)
+from numpy import (
+    shape as shape,
+)
+from numpy import (
+    sign as sign,
+)
+from numpy import (
+    signbit as signbit,
+)
+from numpy import (
+    sin as sin,
+)
+from numpy import (
+    sinc as sinc,
+)
+from numpy import (
+    sinh as sinh,
+)
+from numpy import (
+    size as size,
+)
+from numpy import (
+    sort as sort,
+)
+from numpy import (
+    split as split,
+)
+from numpy import (
+    sqrt as sqrt,
+)
+from numpy import (
+    square as square,
+)
+from numpy import (
+    squeeze as squeeze,
+)
+from numpy import (
+    stack as stack,
+)
+from numpy import (
+    std as std,
+)
+from numpy import (
+    subtract as subtract,
+)
+from numpy import (
+    sum as sum,
+)
+from numpy import (
+    swapaxes as swapaxes,
+)
+from numpy import (
+    take as take,
+)
+from numpy import (
+    take_along_axis as take_along_axis,
+)
+from numpy import (
+    tan as tan,
+)
+from numpy import (
+    tanh as tanh,
+)
+from numpy import (
+    tensordot as tensordot,
+)
+from numpy import (
+    tile as tile,
+)
+from numpy import (
+    trace as trace,
+)
+from numpy import (
+    transpose as transpose,
+)
+from numpy import (
+    trapezoid as trapezoid,
+)
+from numpy import (
     tri as tri,
-    uint16 as uint16,
-    uint32 as uint32,
-    uint64 as uint64,
+)
+from numpy import (
+    tril as tril,
+)
+from numpy import (
+    triu as triu,
+)
+from numpy import (
+    true_divide as true_divide,
+)
+from numpy import (
+    trunc as trunc,
+)
+from numpy import (
     uint8 as uint8,
+)
+from numpy import (
+    uint16 as uint16,
+)
+from numpy import (
+    uint32 as uint32,
+)
+from numpy import (
+    uint64 as uint64,
+)
+from numpy import (
+    unstack as unstack,
+)
+from numpy import (
+    unwrap as unwrap,
+)
+from numpy import (
+    vander as vander,
+)
+from numpy import (
+    var as var,
+)
+from numpy import (
+    vdot as vdot,
+)
+from numpy import (
+    vecdot as vecdot,
+)
+from numpy import (
+    vecmat as vecmat,
+)
+from numpy import (
+    vsplit as vsplit,
+)
+from numpy import (
+    vstack as vstack,
+)
+from numpy import (
+    where as where,
+)
+from numpy import (
     zeros as zeros,
+)
+from numpy import (
+    zeros_like as zeros_like,
 )
 
 from fungrad.numpy import protocols as _protocols  # makes Tracer an array

@@ -25,6 +25,7 @@ from fungrad.trace import Tracer, bind, user_line
 
 INT = np.dtype(np.int64)
 FLOAT = np.dtype(np.float64)
+_HALF, _SINGLE = np.dtype(np.float16), np.dtype(np.float32)
 
 Kind = Any  # a dtype, or the class int or float for a Python number
 
@@ -156,6 +157,8 @@ def loop_dtypes(ufunc: Any, kinds: tuple[Kind, ...]) -> tuple[DType, ...]:
         except TypeError:
             shown = ", ".join(str(strong(kind)) for kind in kinds)
             raise DtypeError(f"np.{ufunc.__name__} is not defined for dtype {shown}, at {user_line()}.") from None
+        if found[-1] != _HALF:  # only the computation would be in float16, not the result
+            found = tuple([_SINGLE if dtype == _HALF else dtype for dtype in found])
         for dtype in found:
             array_type((), dtype)
         _LOOPS[key] = found

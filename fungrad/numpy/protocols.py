@@ -12,7 +12,6 @@ from fungrad.numpy import (
     contractions,
     conversions,
     creation,
-    indexing,
     operators,
     shaping,
     sorting,
@@ -20,21 +19,24 @@ from fungrad.numpy import (
     updates,
     views,
 )
-from fungrad.numpy import einsum as _einsum  # noqa: F401  (registers its functions, as do the following)
-from fungrad.numpy import joining as _joining  # noqa: F401
+from fungrad.numpy import joining as _joining  # noqa: F401  (registers its functions, as do the following)
 from fungrad.numpy import norms as _norms  # noqa: F401
 from fungrad.numpy import selection as _selection  # noqa: F401
 from fungrad.numpy import sequences as _sequences  # noqa: F401
 from fungrad.numpy import statistics as _statistics  # noqa: F401
+from fungrad.numpy import subscripts as _subscripts  # noqa: F401
 from fungrad.numpy.registry import dispatch
 from fungrad.numpy.ufunc_methods import call_method
-from fungrad.trace import Tracer, user_line
+from fungrad.trace import Tracer, bind, user_line
 
 # -- protocols --------------------------------------------------------------------------------------------------------
 
 
 def _array_ufunc(self: Tracer, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
     if method == "__call__" and not kwargs:
+        op = ufuncs.UNARY.get(ufunc)
+        if op is not None and self.operand.type.dtype.kind == "f":  # nothing to promote or broadcast
+            return bind(op, self)
         return ufuncs.call(ufunc, inputs)
     return call_method(ufunc, method, inputs, kwargs)
 
@@ -202,4 +204,3 @@ ufuncs.COMPOSITES.update(
         np.vecmat: contractions.vecmat,
     }
 )
-_ = indexing

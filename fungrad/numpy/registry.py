@@ -56,10 +56,11 @@ def dispatch(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> An
     code: Any = ours.__code__
     if kwargs or len(args) > 1:
         names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-        if "out" in kwargs or ("out" in names and names.index("out") < len(args)):
-            out = kwargs["out"] if "out" in kwargs else args[names.index("out")]
+        positional = dict(zip(names[: code.co_argcount], args, strict=False))
+        if "out" in kwargs or "out" in positional:
+            out = kwargs.get("out", positional.get("out"))
             kwargs = {name: value for name, value in kwargs.items() if name != "out"}
-            if out is not None:
+            if out is not None and out is not np._NoValue:
                 raise UnsupportedError(
                     f"np.{function.__name__} cannot write into out= while tracing, at {user_line()}. Use the result: "
                     f"y = np.{function.__name__}(...)."

@@ -23,6 +23,8 @@ _REDUCERS: dict[Any, Callable[..., Any]] = {
     np.logical_and: reductions.all_,
 }
 
+_DEFAULTS: dict[str, Any] = {"where": True, "casting": "same_kind", "order": "K", "subok": True}
+
 _ASSOCIATIVE = {*_REDUCERS, np.logaddexp, np.logaddexp2, np.fmax, np.fmin, np.hypot, np.bitwise_and, np.bitwise_or}
 """Binary ufuncs whose running results may be computed in any order."""
 
@@ -48,7 +50,7 @@ def call_method(ufunc: Any, method: str, inputs: tuple[Any, ...], options: dict[
     options = {n: v for n, v in options.items() if v is not None and v is not np._NoValue}
     if method == "__call__":
         for option, value in options.items():
-            if (option, value) not in (("where", True), ("casting", "same_kind"), ("order", "K"), ("subok", True)):
+            if type(value) not in (bool, str) or value != _DEFAULTS.get(option):
                 raise UnsupportedError(
                     f"{name}: the option {option}= cannot be traced, at {user_line()}. Use np.where for where=, astype for "
                     "dtype=."

@@ -18,6 +18,7 @@ from fungrad.numpy.promotion import (
     common_dtype,
     elementwise,
     kind_of,
+    loop_dtypes,
     shape_of,
     spread_to,
 )
@@ -30,6 +31,13 @@ ROW_OF: dict[Any, str] = {
     row.function: name for name, row in ROWS.items() if isinstance(row.function, np.ufunc) and name != "stop_gradient"
 }
 """The elementwise row of a ufunc."""
+
+UNARY = {
+    ufunc: ELEMENTWISE[row]
+    for ufunc, row in ROW_OF.items()
+    if ufunc.nin == 1 and any(loop.startswith("d->") for loop in ufunc.types)
+}
+"""The primitives of ufuncs of one argument that take floats as they are."""
 
 COMPARISONS = {np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal}
 
@@ -87,16 +95,15 @@ def where(condition: Any, x: Any, y: Any) -> Any:
 def clip(x: Any, low: Any = None, high: Any = None) -> Any:
     """`np.clip`: bounds are inclusive, also for the derivative."""
     x = as_operand(x)
-    bounds = [as_operand(b) for b in (low, high) if b is not None]
-    if not bounds:
+    if low is None and high is None:
         return positive(x)
+    bounds = [as_operand(bound) for bound in (low, high) if bound is not None]
     dtype = common_dtype(x, *bounds)
-    shape = broadcast_shape("clip", shape_of(x), *map(shape_of, bounds))
-    x, *bounds = [spread_to(v, shape, dtype) for v in (x, *bounds)]
-    if len(bounds) == 2:
-        return bind(ELEMENTWISE["clip"], x, *bounds)
-    # one bound: the other is the value itself, which never binds
-    return bind(ELEMENTWISE["clip"], x, x, bounds[0]) if low is None else bind(ELEMENTWISE["clip"], x, bounds[0], x)
+    lowest, highest = (-np.inf, np.inf) if dtype.kind == "f" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    low = lowest if low is None else as_operand(low)
+    high = highest if high is None else as_operand(high)
+    shape = broadcast_shape("clip", *map(shape_of, (x, low, high)))
+    return bind(ELEMENTWISE["clip"], *[spread_to(v, shape, dtype) for v in (x, low, high)])
 
 
 def power(x: Any, y: Any) -> Any:
@@ -137,28 +144,19 @@ def copy(x: Tracer) -> Tracer:
     return Tracer(x.owner, x.operand, x.value)
 
 
-def _fabs(x: Any) -> Any:
-    return np.absolute(as_float(x))
-
-
 def as_float(x: Any) -> Any:
     """An operand as floats, as transcendental ufuncs take it; integers become float64."""
     x = as_value(x)
     return x if x.dtype.kind == "f" else cast(x, np.dtype(np.float64))
 
 
-def _float_power(x: Any, y: Any) -> Any:
-    return power(cast(as_operand(x), np.dtype(np.float64)), y if type(y) in (int, float) else as_float(y))
-
-
 def _heaviside(x: Any, middle: Any) -> Any:
-    x, middle = as_float(x), as_operand(middle)
     return np.where(np.isnan(x), x, np.where(x == 0, middle, (x > 0).astype(x.dtype)))
 
 
 def _logaddexp2(x: Any, y: Any) -> Any:
     ln2 = math.log(2.0)
-    return np.logaddexp(as_float(x) * ln2, as_float(y) * ln2) / ln2
+    return np.logaddexp(x * ln2, y * ln2) / ln2
 
 
 def _logit(x: Any) -> Any:
@@ -189,26 +187,40 @@ def _entr(x: Any) -> Any:
 
 
 def _modf(x: Any) -> Any:
-    x = as_float(x)
     whole = np.trunc(x)
     return x - whole, whole
 
 
-COMPOSITES: dict[Any, Callable[..., Any]] = {
-    np.power: power,
-    np.positive: positive,
-    np.conjugate: positive,
-    np.fabs: _fabs,
-    np.float_power: _float_power,
-    np.deg2rad: lambda x: as_float(x) * (math.pi / 180),
-    np.radians: lambda x: as_float(x) * (math.pi / 180),
-    np.rad2deg: lambda x: as_float(x) * (180 / math.pi),
-    np.degrees: lambda x: as_float(x) * (180 / math.pi),
+def _promoted(ufunc: Any, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A composition on operands in the dtypes the ufunc computes in."""
+
+    def apply(*inputs: Any) -> Any:
+        values = [as_operand(x) for x in inputs]
+        dtypes = loop_dtypes(ufunc, tuple([kind_of(x) for x in values]))
+        return function(*[cast(x, dtype) for x, dtype in zip(values, dtypes, strict=False)])
+
+    return apply
+
+
+_PROMOTED: dict[Any, Callable[..., Any]] = {
+    np.conjugate: lambda x: copy(x) if type(x) is Tracer else x,
+    np.fabs: np.absolute,
+    np.float_power: np.power,
+    np.deg2rad: lambda x: x * (math.pi / 180),
+    np.radians: lambda x: x * (math.pi / 180),
+    np.rad2deg: lambda x: x * (180 / math.pi),
+    np.degrees: lambda x: x * (180 / math.pi),
     np.divmod: lambda x, y: (np.floor_divide(x, y), np.remainder(x, y)),
     np.modf: _modf,
     np.heaviside: _heaviside,
     np.logaddexp2: _logaddexp2,
-    np.ldexp: lambda x, y: as_float(x) * np.exp2(as_float(y)),
+    np.ldexp: lambda x, y: x * np.exp2(y.astype(x.dtype)),
+}
+
+COMPOSITES: dict[Any, Callable[..., Any]] = {
+    np.power: power,
+    np.positive: positive,
+    **{ufunc: _promoted(ufunc, function) for ufunc, function in _PROMOTED.items()},
 }
 """Ufuncs made of others."""
 

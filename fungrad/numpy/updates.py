@@ -67,6 +67,7 @@ def update(operation: str, x: Any, index: Any, values: Any) -> Any:
     updates = broadcast(reshape(as_value(cast(values, x.dtype)), kept), target)
     whole = _whole_tail(extended, entries)
     if whole == len(extended):
+        updates = reshape(updates, x.shape)
         return updates if operation == "set" else x + updates
     rank = len(target) - whole
     positions = [
@@ -78,7 +79,9 @@ def update(operation: str, x: Any, index: Any, values: Any) -> Any:
 def _whole_tail(shape: tuple[int, ...], entries: Sequence[Entry]) -> int:
     """How many of the last axes an index leaves alone, so that it need not name their positions."""
     count = 0
-    while count < len(shape) and entries[-1 - count] == Range(0, 1, shape[-1 - count]):
+    for entry, extent in zip(reversed(entries), reversed(shape), strict=False):
+        if not isinstance(entry, Range) or entry != (0, 1, extent):
+            break
         count += 1
     return count
 

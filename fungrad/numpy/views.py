@@ -23,8 +23,8 @@ import numpy as np
 
 from fungrad.errors import DtypeError, MutationError, ShapeError
 from fungrad.numpy.indexing import getitem
-from fungrad.numpy.updates import update
 from fungrad.numpy.promotion import as_operand, cast
+from fungrad.numpy.updates import update
 from fungrad.primitives.index import scatter
 from fungrad.primitives.shape import reshape
 from fungrad.trace import Tracer, user_line
@@ -90,6 +90,8 @@ def assign(t: Tracer, new: Any) -> None:
     Raises:
         MutationError: an array that may share the memory is in use.
     """
+    if type(new) is not Tracer:
+        new = t.owner.constant(new)
     if not t.memory:
         _show(t, new)
         return

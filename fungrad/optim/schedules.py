@@ -1,7 +1,7 @@
 """The learning rate as a function of the number of steps already taken.
 
-A schedule is any function from the count (0 at the first step; a Python int or a traced integer) to the rate. To state a
-decay in epochs, multiply by the number of steps an epoch has.
+A schedule is any function from the count (0 at the first step; a Python int or a traced integer) to the rate. To state
+a decay in epochs, multiply by the number of steps an epoch has.
 """
 
 from __future__ import annotations

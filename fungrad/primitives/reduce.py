@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -119,19 +120,19 @@ def _products_of_others(x: Value, axes: tuple[int, ...]) -> Value:
     A binary tree of products is walked up, then down: below a node, what multiplies the left half is what multiplied the
     node times the right half. O(n) operations.
     """
+    count = math.prod(x.shape[a] for a in axes)
+    if x.size == 0 or count == 1:
+        return np.ones_like(x)
     order = (*(i for i in range(x.ndim) if i not in axes), *axes)
     moved = transpose(x, order)
-    lead = _without(x.shape, axes)
-    flat = reshape(moved, (*lead, -1 if 0 in lead else x.size // max(1, int(np.prod(lead))))) if 0 not in x.shape else None
-    if flat is None:
-        return np.ones_like(x)
+    flat = reshape(moved, (*_without(x.shape, axes), count))
     levels = [flat]
-    while levels[-1].shape[-1] > 1:
+    while levels[-1].shape[-1] > 2:
         top = levels[-1]
         if top.shape[-1] % 2:
             top = levels[-1] = np.concatenate([top, np.ones_like(top[..., :1])], axis=-1)
         levels.append(top[..., 0::2] * top[..., 1::2])
-    others = np.ones_like(levels[-1])
+    others = levels[-1][..., ::-1]  # of two numbers, each is the product of the others
     for level in reversed(levels[:-1]):
         others = others[..., : level.shape[-1] // 2]
         pair = np.stack([others * level[..., 1::2], others * level[..., 0::2]], axis=-1)

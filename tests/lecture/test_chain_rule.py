@@ -56,7 +56,10 @@ def test_s16_scalar_network():
     assert loss(*POINT) == 100.0
 
 
-@pytest.mark.parametrize("gradient", [grad(loss), jit(grad(loss)), grad(jit(loss))], ids=["grad", "jit_grad", "grad_jit"])
+WAYS = [grad(loss), jit(grad(loss)), grad(jit(loss))]
+
+
+@pytest.mark.parametrize("gradient", WAYS, ids=["grad", "jit_grad", "grad_jit"])
 @pytest.mark.parametrize("dtype", [float, np.float32, np.float64])
 def test_s17_golden_gradient(gradient, dtype):
     (a1, a2, a3), x, y = POINT
@@ -66,7 +69,8 @@ def test_s17_golden_gradient(gradient, dtype):
 
 def test_s17_corrected_formulas():
     """E10-E17: exactly, in rational numbers, at several points, against grad at floats."""
-    for a1, a2, a3, x, y in [(Fraction(1, 2), 3, -1, 2, 1), (Fraction(-3, 4), Fraction(1, 2), 2, 1, 3), (2, 1, 1, 1, 0)]:
+    half = Fraction(1, 2)
+    for a1, a2, a3, x, y in [(half, 3, -1, 2, 1), (-3 * half / 2, half, 2, 1, 3), (2, 1, 1, 1, 0)]:
         z1 = (a1 * x) ** 2
         z2 = (a2 * z1) ** 2
         do = 2 * (a3 * z2 - y)

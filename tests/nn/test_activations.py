@@ -21,7 +21,7 @@ def exact(name):
         "softplus": lambda x: mpmath.log1p(mpmath.exp(x)),
         "silu": lambda x: x / (1 + mpmath.exp(-x)),
         "gelu": lambda x: x * mpmath.ncdf(x),
-        "gelu_tanh": lambda x: x / 2 * (1 + mpmath.tanh(mpmath.sqrt(2 / mpmath.pi) * (x + mpmath.mpf(0.044715) * x**3))),
+        "gelu_tanh": lambda x: x / 2 * (1 + mpmath.tanh(mpmath.sqrt(2 / mpmath.pi) * (x + 0.044715 * one * x**3))),
     }[name]
 
 

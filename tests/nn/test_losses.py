@@ -100,7 +100,7 @@ def test_label_mistakes():
         nn.softmax_cross_entropy(logits, np.array([0, 1, 2]))
     with pytest.raises(DtypeError, match=r"labels.astype"):
         nn.softmax_cross_entropy(logits, np.array([0.0, 1.0]))
-    with pytest.raises(OutOfBoundsError, match="label 3 .* 0 .. 2"):
+    with pytest.raises(OutOfBoundsError, match=r"label 3 .* 0 \.\. 2"):
         nn.softmax_cross_entropy(logits, np.array([0, 3]))
     with pytest.raises(OutOfBoundsError, match="label -1"):
         nn.softmax_cross_entropy(logits, np.array([-1, 2]))

@@ -51,7 +51,9 @@ def test_plateau_minimum():
     assert scales(reduce_on_plateau(factor=0.1, patience=1, minimum=0.05), [0] * 4) == [1, 0.1, 0.05, 0.05]
 
 
-@pytest.mark.parametrize("wrong", [{"factor": 1.0}, {"factor": 0.0}, {"patience": 0}, {"patience": 1.5}, {"minimum": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"factor": 1.0}, {"factor": 0.0}, {"patience": 0}, {"patience": 1.5}, {"minimum": -1}]
+)
 def test_plateau_mistakes(wrong):
     with pytest.raises(ArgumentError, match=next(iter(wrong))):
         reduce_on_plateau(**wrong)

@@ -21,6 +21,8 @@ def run(optimizer, gradients, params, update):
     state = optimizer.init(params)
     for g in gradients:
         updates, state = update(g, state, params)
+        for u, p in zip(tree.leaves(updates), tree.leaves(params), strict=True):
+            assert u.dtype == p.dtype
         params = apply_updates(params, updates)
     return params, state
 
@@ -54,7 +56,7 @@ def test_recurrence(options, rate, dtype):
 def test_compiled_update_equals_eager(options, rate):
     rng = np.random.default_rng(0)
     params = {"w": rng.normal(size=(2, 3)).astype(np.float32), "b": (rng.normal(size=2), np.float64(1.5))}
-    gradients = [tree.map(lambda p: (0.1 * p * i).astype(p.dtype), params) for i in range(4)]
+    gradients = [tree.map(lambda p, i=i: (0.1 * p * i).astype(p.dtype), params) for i in range(4)]
     optimizer = sgd(rate, **options)
     eager, state = run(optimizer, gradients, params, optimizer.update)
     compiled, compiled_state = run(optimizer, gradients, params, jit(optimizer.update))

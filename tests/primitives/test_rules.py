@@ -15,11 +15,13 @@ from fungrad.ir.types import type_of
 from fungrad.passes.prune import prune
 from fungrad.primitives.elementwise import ROWS, Elementwise
 from fungrad.primitives.linear import Linear
+from fungrad.primitives.shape import Reshape, Slice, Transpose
 from fungrad.trace import bind, trace
 from tests.support.derivatives import RTOL, check_rules, differentiable, random_like
 from tests.support.examples import EXAMPLES, rngs
 from tests.support.values import rows_with_values
 
+VIEWS = (Reshape, Slice, Transpose)
 FLOATS = [np.float32, np.float64]
 each = pytest.mark.parametrize("name", EXAMPLES)
 each_float = pytest.mark.parametrize("dtype", FLOATS, ids=["f32", "f64"])
@@ -71,7 +73,8 @@ def test_infer_agrees_with_evaluate(name, dtype):
 @each
 @each_float
 def test_nothing_unwanted_is_computed(name, dtype):
-    """The rule, recorded for each set of wanted inputs, contains no operation that does not reach a wanted cotangent."""
+    """The rule, recorded for each set of wanted inputs, contains no operation that does not reach a wanted cotangent
+    (views cost nothing and do not count)."""
 
     @settings(max_examples=6)
     @given(EXAMPLES[name](dtype))
@@ -89,7 +92,8 @@ def test_nothing_unwanted_is_computed(name, dtype):
                 return [c for c in op.vjp(ct, xs, out, wanted) if c is not None]
 
             graph, _ = trace(rule, [out_type, out_type, *types], purpose="a rule")
-            dead = set(graph.equations) - set(prune(graph).equations)
+            kept = set(prune(graph).equations)
+            dead = [eqn for eqn in graph.equations if eqn not in kept and not isinstance(eqn.op, VIEWS)]
             assert not dead, f"wanted {chosen}: computed in vain: {[eqn.op for eqn in dead]}"
 
     check()
@@ -108,7 +112,7 @@ def through_fungrad(op, inputs):
     return f, [inputs[i] for i in floats], floats
 
 
-def is_differentiable(name, op, inputs):
+def is_differentiable(op, inputs):
     out = op.infer(*map(type_of, inputs))
     return out.is_float and any(map(differentiable, inputs))
 
@@ -122,7 +126,7 @@ def test_eager_vjp_is_the_rule(name, dtype):
     @draw_with(name, dtype)
     def check(drawn):
         (op, inputs), rng = drawn
-        if not is_differentiable(name, op, inputs):
+        if not is_differentiable(op, inputs):
             return
         f, primals, floats = through_fungrad(op, inputs)
         out, pullback = fg.vjp(f, *primals)
@@ -163,10 +167,12 @@ def test_second_derivative(name):
     @draw_with(name, np.float64)
     def check(drawn):
         (op, inputs), rng = drawn
-        if not is_differentiable(name, op, inputs):
+        if not is_differentiable(op, inputs):
             return
-        f, primals, floats = through_fungrad(op, inputs)
+        f, primals, _ = through_fungrad(op, inputs)
         out = op.evaluate(*inputs)
+        if out.dtype != np.float64:
+            return  # rounding to float32 is too rough for differences
         ct = random_like(out, rng)
         weights = [random_like(np.asarray(x), rng) for x in primals]
 
@@ -206,7 +212,7 @@ def test_compiled_vjp_is_the_eager_one(name, dtype):
     @draw_with(name, dtype)
     def check(drawn):
         (op, inputs), rng = drawn
-        if not is_differentiable(name, op, inputs):
+        if not is_differentiable(op, inputs):
             return
         f, primals, _ = through_fungrad(op, inputs)
         ct = random_like(op.evaluate(*inputs), rng)

@@ -56,8 +56,13 @@ def test_whole_set_is_gradient_descent():
 @pytest.mark.parametrize("size", [1, 5, None])
 def test_compiled_step_gives_what_the_eager_one_gives(size):
     optimizer = optim.sgd(optim.exponential_decay(0.05, 0.01), momentum=0.5, weight_decay=1e-3)
-    options = {"batch_size": size, "optimizer": optimizer, "validation": (X, Y), "metric": lambda o, y: -np.mean(abs(o - y))}
-    options["plateau"] = optim.reduce_on_plateau(factor=0.5, patience=1)
+    options = {
+        "batch_size": size,
+        "optimizer": optimizer,
+        "validation": (X, Y),
+        "metric": lambda o, y: -np.mean(abs(o - y)),
+        "plateau": optim.reduce_on_plateau(factor=0.5, patience=1),
+    }
     eager, compiled = (train(compiled=c, epochs=3, **options) for c in (False, True))
     assert same(eager.params, compiled.params, rtol=1e-12)
     np.testing.assert_allclose([e.loss for e in eager.history], [e.loss for e in compiled.history], rtol=1e-12)
@@ -235,7 +240,8 @@ def test_nan_scores_are_never_best():
 
 def test_log_gets_a_line_an_epoch_and_callback_the_record():
     lines, records = [], []
-    train(log=lines.append, callback=lambda epoch, params: records.append(epoch), validation=(X, Y), metric=scripted([1, 2]))
+    shown = {"log": lines.append, "callback": lambda epoch, params: records.append(epoch)}
+    train(**shown, validation=(X, Y), metric=scripted([1, 2]))
     assert len(lines) == len(records) == 2
     assert all(isinstance(r, Epoch) for r in records)
     assert lines[0].startswith("epoch   1  loss")

@@ -1,0 +1,107 @@
+"""Figures that are not a race against a peer: import cost, depth of programs, compile time, the digits example."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+import fungrad as fg
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def _seconds_of(code: str, runs: int = 9) -> float:
+    """The median time a fresh process takes for a statement, measured inside it."""
+    program = f"import time; t = time.perf_counter(); {code}; print(time.perf_counter() - t)"
+    times = [float(subprocess.check_output([sys.executable, "-c", program], cwd=ROOT)) for _ in range(runs)]
+    return statistics.median(times)
+
+
+def import_cost() -> tuple[str, str]:
+    """What `import fungrad` takes beyond `import numpy`."""
+    extra = _seconds_of("import numpy, fungrad") - _seconds_of("import numpy")
+    loaded = subprocess.check_output([sys.executable, "-c", "import fungrad, sys; print('numba' in sys.modules)"], cwd=ROOT)
+    return "`import fungrad` over `import numpy`", f"{extra:.3f} s; numba loaded: {loaded.decode().strip()}"
+
+
+def deep_chain(count: int = 100_000) -> tuple[str, str]:
+    """Trace and differentiate a long chain eagerly, under the default recursion limit."""
+
+    def chain(x):
+        for _ in range(count // 2):
+            x = np.sin(x) * 1.0001
+        return x
+
+    start = time.perf_counter()
+    fg.grad(chain)(0.5)
+    seconds = time.perf_counter() - start
+    return f"chain of {count:,} operations, traced and differentiated", f"{seconds:.1f} s"
+
+
+def fan_out(depth: int = 10) -> tuple[str, str]:
+    """x + x, ten times: the gradient is 2**depth, the adjoint's size linear in depth."""
+
+    def tower(depth):
+        def f(x):
+            for _ in range(depth):
+                x = x + x
+            return x
+
+        return f
+
+    sizes = [len(fg.make_graph(fg.grad(tower(d)))(1.0).equations) for d in (depth, 2 * depth)]
+    gradient = fg.grad(tower(depth))(1.0)
+    return f"fan-out chain of depth {depth}", f"gradient {gradient:g}; {sizes[0]} equations, {sizes[1]} at twice the depth"
+
+
+def compile_time() -> list[tuple[str, str]]:
+    """First call of small programs in a process that has compiled before."""
+
+    def mlp(layers):
+        def loss(params, x):
+            for weights in params:
+                x = np.tanh(x @ weights)
+            return np.sum(x)
+
+        return fg.jit(fg.grad(loss)), [np.eye(8) for _ in range(layers)], np.ones((4, 8))
+
+    fg.jit(lambda x: x + 1)(np.ones(3))
+    rows = []
+    for layers in (1, 4, 16):
+        f, params, x = mlp(layers)
+        start = time.perf_counter()
+        f(params, x)
+        rows.append((f"trace, compile and run the gradient of {layers} layers", f"{time.perf_counter() - start:.2f} s"))
+    return rows
+
+
+def digits() -> list[tuple[str, str]]:
+    """The README's first command, after installation."""
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / "digits.png"
+        start = time.perf_counter()
+        command = [sys.executable, "examples/digits.py", "--output", str(picture)]
+        text = subprocess.check_output(command, cwd=ROOT, stderr=subprocess.DEVNULL, env=_path()).decode()
+        seconds = time.perf_counter() - start
+        written = picture.exists()
+    accuracy = re.search(r"test accuracy\D*([\d.]+ ?%?)", text, re.IGNORECASE)
+    shown = accuracy.group(1) if accuracy else "not printed"
+    return [("digits example: test accuracy", shown), ("whole run", f"{seconds:.1f} s; PNG written: {written}")]
+
+
+def _path() -> dict[str, str]:
+    import os
+
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def table() -> list[tuple[str, str]]:
+    """Every figure as a row."""
+    return [import_cost(), fan_out(), deep_chain(), *compile_time(), *digits()]
