@@ -1,8 +1,8 @@
 """Gradients of plain NumPy code, transformed to any depth and compiled into loops."""
 
+from fungrad import jit as _jit_package  # noqa: F401  the package must be loaded before the function takes its name
 from fungrad import numpy as numpy
 from fungrad import tree as tree
-import fungrad.jit  # the package, before the function takes its name
 from fungrad.api import grad as grad
 from fungrad.api import make_graph as make_graph
 from fungrad.api import stop_gradient as stop_gradient

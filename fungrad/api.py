@@ -258,7 +258,8 @@ def _check_cotangents(ct: Any, structure: tree.TreeDef, outs: Sequence[Any]) -> 
     filled = _match(ct, expected, cts)
     if not filled:
         raise TreeError(
-            f"pullback: the cotangent has the structure {tree.structure(ct)!r}, expected that of the output, {structure!r}."
+            f"pullback: the cotangent has the structure {tree.structure(ct)!r}, expected that of the output, "
+            f"{structure!r}."
         )
     checked: list[Any] = []
     for path, given, out in zip(tree.key_paths(structure, "ct"), cts, outs, strict=True):

@@ -1,7 +1,7 @@
 """What users pass to transformed functions, checked and brought into the form tracing takes.
 
-A leaf is an ndarray, a NumPy scalar, a Python number or a tracer. Python numbers become 0-d values that are *weak*: as in
-plain NumPy they take the dtype of what they meet.
+A leaf is an ndarray, a NumPy scalar, a Python number or a tracer. Python numbers become 0-d values that are *weak*:
+as in plain NumPy they take the dtype of what they meet.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ def as_leaf(leaf: Any, path: str) -> tuple[Any, bool]:
             raise DtypeError(f"{path}: the integer {leaf} does not fit 64 bits.") from None
     if isinstance(leaf, np.ndarray):
         raise TreeError(
-            f"{path} is a {kind.__name__}; fungrad works on plain arrays. Convert it, for example with np.array(x), "
-            "and carry masks or metadata separately."
+            f"{path} is a {kind.__name__}; fungrad works on plain arrays. Convert it, for example with np.array(x), and "
+            "carry masks or metadata separately."
         )
     raise TreeError(
-        f"{path} is a {kind.__module__}.{kind.__qualname__}, which is neither an array, a number nor a known container. "
-        "Pass arrays, convert with np.asarray, register the class with fungrad.tree.register, or (under jit) mark the "
+        f"{path} is a {kind.__module__}.{kind.__qualname__}, which is neither an array, a number nor a known "
+        "container. Pass arrays, convert with np.asarray, register the class with fungrad.tree.register, or (under jit) mark the "
         "argument static with static_argnums."
     )
 

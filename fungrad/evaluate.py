@@ -1,7 +1,7 @@
 """Run a Graph through `bind`: the reference meaning of every program.
 
-On ndarrays this computes with NumPy; on tracers it records the graph into the trace that is live, which is how graphs are
-inlined and transformed.
+On ndarrays this computes with NumPy; on tracers it records the graph into the trace that is live, which is how graphs
+are inlined and transformed.
 """
 
 from __future__ import annotations

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fungrad import tree
-from fungrad.arguments import Leaves, as_leaf, check_callable, flatten_arguments, function_name, leaf_paths, parameter_names
+from fungrad.arguments import (
+    Leaves,
+    as_leaf,
+    check_callable,
+    flatten_arguments,
+    function_name,
+    leaf_paths,
+    parameter_names,
+)
 from fungrad.errors import CompileError, StaticArgumentError
 from fungrad.evaluate import evaluate
 from fungrad.ir.graph import Graph
@@ -27,7 +35,7 @@ Function = Callable[..., Any]
 class _Layout(NamedTuple):
     """How the arguments of a call divide into traced and static ones. Part of the signature: compares by value."""
 
-    count: int  # of positional arguments
+    given: int  # how many positional arguments
     traced: tuple[int, ...]  # positions
     keys: tuple[str, ...]  # traced keyword arguments, sorted
     static: tuple[tuple[str, type, Any], ...]
@@ -126,12 +134,10 @@ class Jitted:
 
     def _names(self, layout: _Layout) -> list[str]:
         """What the user calls the traced arguments."""
-        names = parameter_names(self._f, layout.count)
+        names = parameter_names(self._f, layout.given)
         return [*(names[i] for i in layout.traced), *layout.keys]
 
-    def _program(
-        self, layout: _Layout, leaves: Leaves, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> _Program:
+    def _program(self, layout: _Layout, leaves: Leaves, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Program:
         """The program for the types of these arguments, traced at the first need."""
         types = tuple([type_of(x) for x in leaves.values])
         key = (leaves.structure, types, tuple(leaves.weak), layout)
@@ -143,7 +149,12 @@ class Jitted:
         return found
 
     def _trace(
-        self, layout: _Layout, leaves: Leaves, types: tuple[ArrayType, ...], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        layout: _Layout,
+        leaves: Leaves,
+        types: tuple[ArrayType, ...],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> _Program:
         structure = tree.LEAF
         fixed: list[tuple[int, Any]] = []
@@ -201,7 +212,9 @@ def jit(f: Function | None = None, *, static_argnums: Any = (), static_argnames:
 
 
 def _result(program: _Program, outs: Sequence[Any]) -> Any:
-    leaves = [x if number is None or type(x) is Tracer else number(x) for x, number in zip(outs, program.numbers, strict=True)]
+    leaves = [
+        x if number is None or type(x) is Tracer else number(x) for x, number in zip(outs, program.numbers, strict=True)
+    ]
     for position, leaf in program.fixed:
         leaves.insert(position, leaf.copy() if isinstance(leaf, np.ndarray) else leaf)
     return tree.unflatten(program.structure, leaves)
@@ -239,9 +252,11 @@ def _check_static(name: str, value: Any) -> None:
     try:
         hash(value)
     except TypeError:
-        fix = "arrays are traced, not static" if isinstance(value, np.ndarray | Tracer) else "use a tuple, not a list or dict"
+        fix = (
+            "arrays are traced, not static"
+            if isinstance(value, np.ndarray | Tracer)
+            else "use a tuple, not a list or dict"
+        )
         raise StaticArgumentError(
             f"jit: static argument {name} is a {type(value).__name__}, which is not hashable; {fix}."
         ) from None
-
-

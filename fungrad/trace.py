@@ -1,10 +1,10 @@
 """Recording: `Tracer`, `Trace` and `bind`, the one door every operation goes through.
 
-There is one kind of tracer. A `Trace` is one level of transformation; transformations nest, and an operation is recorded
-by the deepest level among its operands. Each tracer stands for a `Var` of its trace and, in a *concrete* trace, also
-carries the value one level further out: an ndarray, or a tracer of an enclosing trace. Then the function really runs
-while it is recorded, which is why Python `if` works under `grad`. In an *abstract* trace (`jit`, `make_graph`) only
-types are known.
+There is one kind of tracer. A `Trace` is one level of transformation; transformations nest, and an operation is
+recorded by the deepest level among its operands. Each tracer stands for a `Var` of its trace and, in a *concrete*
+trace, also carries the value one level further out: an ndarray, or a tracer of an enclosing trace. Then the function
+really runs while it is recorded, which is why Python `if` works under `grad`. In an *abstract* trace (`jit`,
+`make_graph`) only types are known.
 
 What a trace records is a list of `Record`s, the tape. `Trace.graph` turns the tape into an immutable `Graph`.
 """

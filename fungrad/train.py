@@ -141,6 +141,15 @@ def fit(
         MissingPackageError: progress=True and tqdm is not installed.
 
     A loss that is no longer finite ends training with a RuntimeWarning.
+
+    >>> from fungrad import nn, optim
+    >>> x = np.linspace(-1.0, 1.0, 20)
+    >>> def line(p, x):
+    ...     return p["slope"] * x + p["offset"]
+    >>> start, optimizer = {"slope": 0.0, "offset": 0.0}, optim.sgd(0.5)
+    >>> result = fit(line, nn.squared_error, start, (x, 3 * x + 1), optimizer=optimizer, epochs=60, batch_size=5)
+    >>> round(float(result.params["slope"]), 3), round(float(result.params["offset"]), 3)
+    (3.0, 1.0)
     """
     x, y = _examples("fit", "data", data)
     held_out = None if validation is None else _examples("fit", "validation", validation)

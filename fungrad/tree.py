@@ -1,8 +1,8 @@
 """Pytrees: nested containers of arrays, taken apart and put together again.
 
-Containers are tuple, list, dict (in sorted key order), namedtuple, None (no leaves), dataclasses, and classes registered
-with `register`. Everything else is a leaf. A `TreeDef` is the structure without the leaves; equal structures compare
-equal and hash equal. Errors name the place of a leaf as the user would write it: `params['w1']`.
+Containers are tuple, list, dict (in sorted key order), namedtuple, None (no leaves), dataclasses, and classes
+registered with `register`. Everything else is a leaf. A `TreeDef` is the structure without the leaves; equal
+structures compare equal and hash equal. Errors name the place of a leaf as the user would write it: `params['w1']`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from fungrad.errors import TreeError
 
 
 class TreeDef:
-    """The structure of a pytree: the container's class, what it needs besides children, and the children's structures."""
+    """The structure of a pytree: the container's class, what it needs besides children, and the children's
+    structures.
+    """
 
     __slots__ = ("_hash", "children", "kind", "leaves", "meta")
 
@@ -181,11 +183,7 @@ def key_paths(structure: TreeDef, root: str = "") -> list[str]:
     if structure.kind is LEAF_KIND:
         return [root]
     keys = _known(structure.kind).keys(structure.meta, len(structure.children))
-    return [
-        path
-        for key, child in zip(keys, structure.children, strict=True)
-        for path in key_paths(child, root + key)
-    ]
+    return [path for key, child in zip(keys, structure.children, strict=True) for path in key_paths(child, root + key)]
 
 
 def leaves(tree: Any) -> list[Any]:

@@ -4,9 +4,9 @@
     Equation ::= outputs = primitive inputs        (at `where`, the user's file and line)
     Operand  ::= Var | Const
 
-Each Var is defined once, as a graph input or as an equation's output, before it is used. A constant is an operand: there
-is no second kind of graph that closes over values. Constants that stand for many equal numbers are stored as ndarrays
-with zero strides, so a filled array costs one element.
+Each Var is defined once, as a graph input or as an equation's output, before it is used. A constant is an operand:
+there is no second kind of graph that closes over values. Constants that stand for many equal numbers are stored as
+ndarrays with zero strides, so a filled array costs one element.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Equation:
         return out
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Graph:
     """A pure function of `inputs`, given by `equations` in order of evaluation."""
 

@@ -25,7 +25,9 @@ import numpy as np
 from fungrad.ir.graph import Const, Equation, Graph, Operand, Var
 from fungrad.ir.primitive import Primitive
 
-RESERVED = frozenset((*kwlist, "np", "range", "host", "select", "convert", "clip", "erf", "logistic", "kernel", "arena"))
+RESERVED = frozenset(
+    (*kwlist, "np", "range", "host", "select", "convert", "clip", "erf", "logistic", "kernel", "arena")
+)
 """Names with a meaning in generated code, where the Vars of a graph keep theirs."""
 
 
@@ -65,7 +67,9 @@ def print_parameter(value: Any) -> str:
 
 def print_primitive(op: Primitive) -> str:
     """A primitive with its static parameters but those left at their defaults, as `sum[axes=(0,)]`."""
-    shown: list[Any] = [f for f in fields(op) if f.repr and getattr(op, f.name) != f.default] if is_dataclass(op) else []
+    shown: list[Any] = (
+        [f for f in fields(op) if f.repr and getattr(op, f.name) != f.default] if is_dataclass(op) else []
+    )
     if not shown:
         return op.name
     return f"{op.name}[{', '.join(f'{f.name}={print_parameter(getattr(op, f.name))}' for f in shown)}]"

@@ -1,7 +1,7 @@
 """`Call`: a compiled graph as one primitive, which is how `grad(jit(f))` differentiates compiled code.
 
-Its VJP is the compiled VJP of the graph. The graph runs again inside it, since only there its intermediate values can be
-fused away or kept; so a gradient through `jit` costs one compiled forward pass more than `jit` of the gradient.
+Its VJP is the compiled VJP of the graph. The graph runs again inside it, since only there its intermediate values can
+be fused away or kept; so a gradient through `jit` costs one compiled forward pass more than `jit` of the gradient.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 from fungrad.evaluate import evaluate
 from fungrad.ir.graph import Graph
@@ -20,10 +21,15 @@ from fungrad.trace import bind, trace
 from fungrad.transforms.vjp import vjp
 
 
-@lru_cache(maxsize=1024)
+_COMPILED: WeakKeyDictionary[Graph, Compiled] = WeakKeyDictionary()
+
+
 def compiled(graph: Graph) -> Compiled:
-    """The machine code of a graph, made once for each graph object."""
-    return Compiled(graph)
+    """The machine code of a graph, made once and kept as long as the graph."""
+    found = _COMPILED.get(graph)
+    if found is None:
+        found = _COMPILED.setdefault(graph, Compiled(graph))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Loop IR -> LLVM: one function for a whole program.
 
-The function takes a pointer for each input, constant and output and one for the arena of temporaries, and returns a status: 0,
-or 1 + the number of the guard that failed, or -1 if a host call raised. Extents are static; pointers are `noalias`.
+The function takes a pointer for each input, constant and output and one for the arena of temporaries, and returns a
+status: 0, or 1 + the number of the guard that failed, or -1 if a host call raised. Extents are static; pointers are
+`noalias`.
 
 No fast-math flags are set but `reassoc` on short blocks of sums: contraction to fused multiply-add would make compiled
 results differ from NumPy's wherever two products cancel.
@@ -38,8 +39,8 @@ from fungrad.jit.loops import (
     int_value,
     literal,
 )
-from fungrad.jit.small_products import is_small, product_function
 from fungrad.jit.native_math import I8, I32, I64, ScalarMath, memory_type, register_type
+from fungrad.jit.small_products import is_small, product_function
 
 ALIGNMENT = 64
 
@@ -99,7 +100,7 @@ class _Emitter:
         self.b.ret(I64(0))
         self.entry.branch(body)
 
-    # -- statements -----------------------------------------------------------------------------------------------------
+    # -- statements --------------------------------------------------------------------------------
 
     def statement(self, statement: Statement) -> None:
         match statement:
@@ -226,7 +227,7 @@ class _Emitter:
         b.ret(I64(-1))
         b.position_at_end(go_on)
 
-    # -- expressions ----------------------------------------------------------------------------------------------------
+    # -- expressions -------------------------------------------------------------------------------
 
     def expr(self, expr: Expr) -> ir.Value:
         match expr:
@@ -255,5 +256,3 @@ class _Emitter:
                 offset = step if offset is None else b.add(offset, step)
             stride *= extent
         return b.gep(self.pointers[buffer.memory], [I64(0) if offset is None else offset])
-
-

@@ -1,7 +1,7 @@
 """Loop IR -> Python source: what `jit(f).source(*args)` shows.
 
-The text is a program: executed with NumPy alone (`run_source`) it computes what the native function computes, slowly. Tests
-compare the two.
+The text is a program: executed with NumPy alone (`run_source`) it computes what the native function computes, slowly.
+Tests compare the two.
 """
 
 from __future__ import annotations
@@ -182,7 +182,11 @@ def _expr(expr: Expr, inner: bool = False) -> str:
                 text += y if not isinstance(args[2], Literal) else _typed(args[2])
                 return f"({text})" if inner else text
             if op == "convert":
-                return f"np.{dtype.name}({_expr(args[0])})" if dtype.kind == "f" else f"convert({_expr(args[0])}, {dtype.name!r})"
+                return (
+                    f"np.{dtype.name}({_expr(args[0])})"
+                    if dtype.kind == "f"
+                    else f"convert({_expr(args[0])}, {dtype.name!r})"
+                )
             only_literals = all(isinstance(x, Literal) for x in args)
             texts = [_typed(x) if isinstance(x, Literal) and only_literals else _expr(x) for x in args]
             function = ROWS[op].function

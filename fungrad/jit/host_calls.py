@@ -1,8 +1,8 @@
 """Calls from compiled code back to NumPy, for primitives that have no loops of their own.
 
 Each host call of a program is a C callback registered as an LLVM symbol. It receives the addresses of its operands and
-results, so it works from any compiled caller, the user's own njit functions included; it takes the GIL while it runs. An
-exception cannot cross compiled code: it is kept for the thread and raised again by whoever called the program.
+results, so it works from any compiled caller, the user's own njit functions included; it takes the GIL while it runs.
+An exception cannot cross compiled code: it is kept for the thread and raised again by whoever called the program.
 """
 
 from __future__ import annotations

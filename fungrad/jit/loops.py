@@ -11,8 +11,9 @@
                 | Host outs = primitive(ins)  (NumPy)
     Expr      ::= Literal | Index | Local | Load buffer[Expr...] | Apply operation Expr...
 
-Expressions are scalar and typed. Operations are named as the rows of `primitives/elementwise.py`, plus `convert`. Extents are
-expressions, so that a symbolic extent can come later; today all are literals. Buffers are dense and row-major.
+Expressions are scalar and typed. Operations are named as the rows of `primitives/elementwise.py`, plus `convert`.
+Extents are expressions, so that a symbolic extent can come later; today all are literals. Buffers are dense and
+row-major.
 """
 
 from __future__ import annotations

@@ -12,10 +12,10 @@ becomes one nest, since `a` and `b` are used once:
             c_sum = c_sum + b
         c[i0] = c_sum
 
-Equations are lowered in order. A *lazy* value is not stored but computed where it is read, inside the reader's loops; an
-equation is lazy if it is pointwise and read once, or only moves stored elements. Every other equation stores its result.
-A lazy value whose reader needs memory (a matrix product, say) is stored just before it. Which loops a primitive becomes
-is one table keyed by family; a primitive without an entry is a host call.
+Equations are lowered in order. A *lazy* value is not stored but computed where it is read, inside the reader's loops;
+an equation is lazy if it is pointwise and read once, or only moves stored elements. Every other equation stores its
+result. A lazy value whose reader needs memory (a matrix product, say) is stored just before it. Which loops a
+primitive becomes is one table keyed by family; a primitive without an entry is a host call.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ class Lowering:
         self.failures: list[str] = []
         self.hosts: list[Host] = []
         self.uses = Counter(x for eqn in graph.equations for x in eqn.inputs if isinstance(x, Var))
-        self.readers: dict[Var, Equation] = {x: eqn for eqn in graph.equations for x in eqn.inputs if isinstance(x, Var)}
+        self.readers: dict[Var, Equation] = {
+            x: eqn for eqn in graph.equations for x in eqn.inputs if isinstance(x, Var)
+        }
         self.inputs = tuple(Buffer(self.names[v], v.type, "input") for v in graph.inputs)
         self.stored.update(zip(graph.inputs, self.inputs, strict=True))
         self.outputs = tuple(Buffer(f"out{i}", x.type, "output") for i, x in enumerate(graph.outputs))

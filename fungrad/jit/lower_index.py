@@ -57,7 +57,9 @@ def _checked(
         position = scope.let(f"at{axis}", wide)
         extent = literal(shape[axis])
         negative = Apply("less", (position, literal(0)), BOOL)
-        position = scope.let(f"at{axis}", Apply("select", (negative, Apply("add", (position, extent), INT), position), INT))
+        position = scope.let(
+            f"at{axis}", Apply("select", (negative, Apply("add", (position, extent), INT), position), INT)
+        )
         above = Apply("greater_equal", (position, literal(0)), BOOL)
         below = Apply("less", (position, extent), BOOL)
         failure = f"{eqn.op.name} at {eqn.where}: an index is out of bounds for axis {axis} of extent {shape[axis]}"

@@ -1,7 +1,8 @@
 """Loops of the reductions.
 
-Long sums are blocked: each run of `BLOCK` elements is summed on its own and then added to the total, so that the error grows
-with n / BLOCK instead of n (2e7 float32 ones sum to 2e7, not to 2**24), and so that a run may use several accumulators.
+Long sums are blocked: each run of `BLOCK` elements is summed on its own and then added to the total, so that the
+error grows with n / BLOCK instead of n (2e7 float32 ones sum to 2e7, not to 2**24), and so that a run may use several
+accumulators.
 """
 
 from __future__ import annotations
@@ -120,7 +121,8 @@ def _into_scalar(
 def _into_rows(
     state: Lowering, eqn: Equation, target: Buffer, axes: tuple[int, ...], combine: str, start: Literal
 ) -> None:
-    """The last axis is kept: whole rows are added up, which reads memory in order. Long columns go by blocks of rows."""
+    """The last axis is kept: whole rows are added up, which reads memory in order. Long columns go by blocks of rows.
+    """
     (x,) = eqn.inputs
     shape = x.type.shape
     lead = min(axes)

@@ -28,9 +28,7 @@ def pad(state: Lowering, eqn: Equation) -> None:
     target = state.target(eqn)
     state.fill(target, lambda index, scope: state.read(fill, (), scope))
     index, outer, body = nest(x.type.shape)
-    place = tuple(
-        add(mul(i, literal(m + 1)), literal(b)) for i, b, m in zip(index, op.before, op.between, strict=True)
-    )
+    place = tuple(add(mul(i, literal(m + 1)), literal(b)) for i, b, m in zip(index, op.before, op.between, strict=True))
     body.append(Store(target, place, state.read(x, index, Scope(body))))
     state.statements += outer
 

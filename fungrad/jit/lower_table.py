@@ -1,7 +1,8 @@
 """Which loops a family of primitives becomes: the one table of the compiler.
 
 `POINTWISE` families compute an element of their result from elements of their operands; the movements among them only
-choose another index. `STAGES` families write their whole result with loops of their own. Everything else is a host call.
+choose another index. `STAGES` families write their whole result with loops of their own. Everything else is a host
+call.
 """
 
 from __future__ import annotations

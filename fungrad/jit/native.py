@@ -1,8 +1,9 @@
 """Program -> machine code, with Numba as the host.
 
-The loops are LLVM inside one `numba.extending.intrinsic`; a one-line njit function calls it. So Numba does what it is good
-at (unboxing arrays, calling conventions, linking, machine code) and never infers types of loops, which is what makes
-compiling njit source slow. This module and `emit_llvm`, `native_math` are the only ones that import numba or llvmlite.
+The loops are LLVM inside one `numba.extending.intrinsic`; a one-line njit function calls it. So Numba does what it is
+good at (unboxing arrays, calling conventions, linking, machine code) and never infers types of loops, which is what
+makes compiling njit source slow. This module and `emit_llvm`, `native_math` are the only ones that import numba or
+llvmlite.
 """
 
 from __future__ import annotations
@@ -128,8 +129,8 @@ def _dtype_check(buffer: Buffer) -> Any:
     def check(typing_context: Any, array: Any) -> Any:
         if array.dtype != expected:
             raise TypingError(
-                f"{buffer.name}: compiled for dtype {buffer.type.dtype}, got an array of {array.dtype}. Convert it with "
-                f".astype(np.{buffer.type.dtype.name})."
+                f"{buffer.name}: compiled for dtype {buffer.type.dtype}, got an array of {array.dtype}. Convert it "
+                f"with .astype(np.{buffer.type.dtype.name})."
             )
         return types.void(array), lambda context, builder, signature, values: context.get_dummy_value()
 
@@ -138,4 +139,3 @@ def _dtype_check(buffer: Buffer) -> Any:
 
 def _array(buffer: Buffer) -> Any:
     return types.Array(from_dtype(buffer.type.dtype), buffer.type.ndim, "C")
-

@@ -1,4 +1,5 @@
-"""Scalar operations of the loop IR in LLVM, with NumPy's meaning: nan, signed zeros, division by zero, integer overflow.
+"""Scalar operations of the loop IR in LLVM, with NumPy's meaning: nan, signed zeros, division by zero, integer
+overflow.
 
 Transcendental functions are the C library's double-precision ones; in float32 they are evaluated in double and rounded,
 which is slower than a float32 polynomial and within half an ulp.
@@ -7,7 +8,6 @@ which is slower than a float32 polynomial and within half an ulp.
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import math
 import sys
 from collections.abc import Callable
@@ -48,14 +48,20 @@ LIBM = {
     "pow": "pow",
     "fmod": "fmod",
 }
-INTRINSICS = {"sqrt": "sqrt", "floor": "floor", "ceil": "ceil", "rint": "rint", "trunc": "trunc", "copysign": "copysign"}
+INTRINSICS = {
+    "sqrt": "sqrt",
+    "floor": "floor",
+    "ceil": "ceil",
+    "rint": "rint",
+    "trunc": "trunc",
+    "copysign": "copysign",
+}
 COMPARE = {"equal": "==", "less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">=", "not_equal": "!="}
 
 
 def libm_addresses() -> dict[str, int]:
     """The addresses of the C library's functions, by the symbol that compiled code calls."""
-    name = "ucrtbase" if sys.platform == "win32" else ctypes.util.find_library("m")
-    library = ctypes.CDLL(name)
+    library = ctypes.CDLL("ucrtbase" if sys.platform == "win32" else None)  # None: what Python itself has loaded
     return {f"fungrad_{f}": ctypes.cast(getattr(library, f), ctypes.c_void_p).value or 0 for f in LIBM.values()}
 
 
@@ -161,7 +167,7 @@ class ScalarMath:
         least = self.constant(-limit, wide)
         return self.convert(b.select(fits, b.fptosi(x, register_type(wide)), least), wide, target)
 
-    # -- floats ---------------------------------------------------------------------------------------------------------
+    # -- floats ------------------------------------------------------------------------------------
 
     def floats(self, op: str, args: list[ir.Value], dtype: DType, exact: bool) -> ir.Value:
         b = self.b
@@ -273,7 +279,7 @@ class ScalarMath:
         floor = b.select(b.fcmp_ordered("==", whole, zero), self.intrinsic("copysign", zero, quotient), floor)
         return b.select(b.fcmp_ordered("==", y, zero), quotient, floor)
 
-    # -- integers and booleans --------------------------------------------------------------------------------------------
+    # -- integers and booleans ---------------------------------------------------------------------
 
     def integers(self, op: str, args: list[ir.Value], dtype: DType) -> ir.Value:
         b = self.b

@@ -10,8 +10,8 @@ import numpy as np
 
 from fungrad.errors import OutOfBoundsError
 from fungrad.ir.graph import Graph
-from fungrad.jit.lower import lower
 from fungrad.jit.loops import Program
+from fungrad.jit.lower import lower
 from fungrad.passes import optimize
 
 

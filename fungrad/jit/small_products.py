@@ -1,8 +1,8 @@
 """Small matrix products as generated code.
 
-BLAS libraries are made for large matrices: for small ones calling, checking and packing cost as much as multiplying, and a
-second thread that is woken for a few microseconds of work can cost milliseconds when the machine is busy. So products up
-to `LIMIT` multiplications become code of their own for their static sizes, in registers:
+BLAS libraries are made for large matrices: for small ones calling, checking and packing cost as much as multiplying,
+and a second thread that is woken for a few microseconds of work can cost milliseconds when the machine is busy. So
+products up to `LIMIT` multiplications become code of their own for their static sizes, in registers:
 
     for each panel of columns, two vectors wide (copied to the stack where it is not dense and whole)
         for each tile of rows

@@ -25,8 +25,8 @@ def _pair(a: Any, b: Any) -> tuple[Any, Any]:
 def _check_inner(name: str, a: Any, b: Any, i: int, j: int) -> None:
     if a.shape[i] != b.shape[j]:
         raise ShapeError(
-            f"np.{name}: shapes {a.shape} and {b.shape} do not fit: axis {i} of the first has {a.shape[i]} elements, axis "
-            f"{j} of the second has {b.shape[j]}, at {user_line()}."
+            f"np.{name}: shapes {a.shape} and {b.shape} do not fit: axis {i} of the first has {a.shape[i]} elements, "
+            f"axis {j} of the second has {b.shape[j]}, at {user_line()}."
         )
 
 
@@ -34,7 +34,9 @@ def matmul(a: Any, b: Any) -> Any:
     """`np.matmul`, also the operator @."""
     a, b = _pair(a, b)
     if a.ndim == 0 or b.ndim == 0:
-        raise ShapeError(f"np.matmul: shapes {a.shape} and {b.shape}: a 0-d operand is not allowed, use *, at {user_line()}.")
+        raise ShapeError(
+            f"np.matmul: shapes {a.shape} and {b.shape}: a 0-d operand is not allowed, use *, at {user_line()}."
+        )
     i, j = a.ndim - 1, max(b.ndim - 2, 0)
     _check_inner("matmul", a, b, i, j)
     if b.ndim <= 2 or a.ndim == 1:  # at most one operand has batch axes: one large product
@@ -82,7 +84,9 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     if isinstance(axes, int | np.integer):
         count = int(axes)
         if count > min(a.ndim, b.ndim):
-            raise ShapeError(f"np.tensordot: {count} axes to sum, but shapes {a.shape} and {b.shape}, at {user_line()}.")
+            raise ShapeError(
+                f"np.tensordot: {count} axes to sum, but shapes {a.shape} and {b.shape}, at {user_line()}."
+            )
         axes = (tuple(range(a.ndim - count, a.ndim)), tuple(range(count)))
     of_a, of_b = axis_order(axes[0], a.ndim, "tensordot"), axis_order(axes[1], b.ndim, "tensordot")
     if len(of_a) != len(of_b):
@@ -128,7 +132,9 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axi
     a, b = _pair(a, b)
     a, b = moveaxis(a, axisa, -1), moveaxis(b, axisb, -1)
     if a.shape[-1] != 3 or b.shape[-1] != 3:
-        raise ShapeError(f"np.cross needs vectors of 3 components, got shapes {a.shape} and {b.shape}, at {user_line()}.")
+        raise ShapeError(
+            f"np.cross needs vectors of 3 components, got shapes {a.shape} and {b.shape}, at {user_line()}."
+        )
     after, before = np.array([1, 2, 0]), np.array([2, 0, 1])
     return moveaxis(a[..., after] * b[..., before] - a[..., before] * b[..., after], -1, axisc)
 

@@ -53,20 +53,24 @@ def to_array(self: Tracer, dtype: Any = None, copy: Any = None) -> Any:
     call, stores = user_call()
     if stores:
         raise ConcretizationError(
-            f"a traced value {self.type} was assigned into an ndarray, at {user_line()}, which would lose its gradient. "
-            "Make the buffer traced, with np.zeros_like(x) of a traced x or fungrad.numpy.zeros_like; or collect the "
-            "values and join them with np.stack; or write buf = fungrad.numpy.at(buf)[i].set(v)."
+            f"a traced value {self.type} was assigned into an ndarray, at {user_line()}, which would lose its "
+            "gradient. Make the buffer traced, with np.zeros_like(x) of a traced x or fungrad.numpy.zeros_like; or "
+            "collect the values and join them with np.stack; or write buf = fungrad.numpy.at(buf)[i].set(v)."
         )
     name = call.split("(")[0].strip()
     if name.endswith(("asarray", "asanyarray", "ascontiguousarray", "array")):
-        instead = "Use fungrad.numpy.array([...]) or np.stack to build arrays from traced values; a traced value alone already is an array."
+        instead = (
+            "Use fungrad.numpy.array([...]) or np.stack to build arrays from traced values; a traced value alone "
+            "already is an array."
+        )
     else:
         instead = (
-            f"Use a NumPy function that accepts traced arrays in place of {name}, or build sequences of traced values with "
-            "fungrad.numpy.array([...]) or np.stack first."
+            f"Use a NumPy function that accepts traced arrays in place of {name}, or build sequences of traced "
+            "values with fungrad.numpy.array([...]) or np.stack first."
         )
     raise ConcretizationError(
-        f"a traced value {self.type} would become a plain ndarray, at {user_line()}, and its gradient would be lost. {instead}"
+        f"a traced value {self.type} would become a plain ndarray, at {user_line()}, and its gradient would be lost. "
+        f"{instead}"
     )
 
 
@@ -90,15 +94,24 @@ def _refuse_number(t: Tracer, kind: str) -> NoReturn:
         to_array(t)
     if name.startswith(("math.", "cmath.")):
         function = name.split(".")[1]
-        known = {"pow": "power", "fabs": "abs", "ceil": "ceil", "fsum": "sum", "gamma": "exp(lgamma)", "dist": "linalg.norm"}
+        known = {
+            "pow": "power",
+            "fabs": "abs",
+            "ceil": "ceil",
+            "fsum": "sum",
+            "gamma": "exp(lgamma)",
+            "dist": "linalg.norm",
+        }
         instead = f"{name} works on plain numbers: write np.{known.get(function, function)}."
     elif kind == "index":
-        instead = "Only integers can be indices or lengths; convert outside the traced function, or use astype(np.int64) and np.take."
+        instead = "Only integers are indices or lengths; for a traced index use x.astype(np.int64) and np.take."
     else:
-        instead = f"Leave {kind}() out, or use NumPy's function in place of {name or 'the call'}; for printing, use print or f-strings."
+        instead = (
+            f"Leave {kind}() out, or use NumPy's function in place of {name or 'the call'}; to print, use f-strings."
+        )
     raise ConcretizationError(
-        f"a traced value {t.type} would become a plain {'integer' if kind == 'index' else kind}, at {user_line()}, and its "
-        f"gradient would be lost. {instead}"
+        f"a traced value {t.type} would become a plain {'integer' if kind == 'index' else kind}, at {user_line()}, "
+        f"and its gradient would be lost. {instead}"
     )
 
 
@@ -111,7 +124,8 @@ def to_bool(self: Tracer) -> bool:
     )
     if value.size != 1:
         raise ArgumentError(
-            f"the truth of an array of {value.size} elements is ambiguous, at {user_line()}. Use np.any(...) or np.all(...)."
+            f"the truth of an array of {value.size} elements is ambiguous, at {user_line()}. Use np.any(...) or "
+            f"np.all(...)."
         )
     return bool(value)
 
@@ -121,8 +135,8 @@ def item(self: Tracer, *args: Any) -> Any:
     if _is_plain(self):
         return need_value(self, "item()", "Index the array instead.").item(*args)
     raise ConcretizationError(
-        f"x.item() would turn a traced value {self.type} into a plain number, at {user_line()}, and its gradient would be "
-        "lost. Index it instead: x[i], or x.reshape(()) for the only element."
+        f"x.item() would turn a traced value {self.type} into a plain number, at {user_line()}, and its gradient "
+        "would be lost. Index it instead: x[i], or x.reshape(()) for the only element."
     )
 
 
@@ -131,8 +145,8 @@ def tolist(self: Tracer) -> Any:
     if _is_plain(self):
         return need_value(self, "tolist()", "Keep it an array.").tolist()
     raise ConcretizationError(
-        f"x.tolist() would turn a traced value {self.type} into plain numbers, at {user_line()}, and their gradient would be "
-        "lost. Use list(x), whose elements are traced."
+        f"x.tolist() would turn a traced value {self.type} into plain numbers, at {user_line()}, and their gradient "
+        "would be lost. Use list(x), whose elements are traced."
     )
 
 

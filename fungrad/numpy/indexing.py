@@ -1,7 +1,7 @@
 """Indexing: `x[index]` with every form NumPy has.
 
-An index is brought into a list of entries, one for each axis of `x` and one for each new axis. Slices and integers become
-`Slice` and `Reshape`; arrays become one `Gather` along leading axes, with transpositions around it.
+An index is brought into a list of entries, one for each axis of `x` and one for each new axis. Slices and integers
+become `Slice` and `Reshape`; arrays become one `Gather` along leading axes, with transpositions around it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Range(NamedTuple):
 
     start: int
     step: int
-    count: int
+    extent: int
 
 
 class Picked(NamedTuple):
@@ -48,7 +48,10 @@ def parse(shape: tuple[int, ...], index: Any) -> tuple[tuple[int, ...], list[Ent
         DtypeError: an index that is neither integer nor boolean.
     """
     items = list(index) if isinstance(index, tuple) else [index]
-    items = [item if item is None or item is Ellipsis or isinstance(item, slice | int) else _array_index(item) for item in items]
+    items = [
+        item if item is None or item is Ellipsis or isinstance(item, slice | int) else _array_index(item)
+        for item in items
+    ]
     consumed = sum(_consumes(item) for item in items)
     if sum(item is Ellipsis for item in items) > 1:
         raise ArgumentError(f"an index may contain one Ellipsis, got {index!r}, at {user_line()}.")
@@ -160,7 +163,8 @@ def _checked_array(positions: Any, axis: int, extent: int) -> Any:
 def _nonzero(mask: Any, shape: tuple[int, ...]) -> Sequence[Any]:
     if mask.shape != shape:
         raise OutOfBoundsError(
-            f"a boolean mask of shape {mask.shape} does not fit the axes of shape {shape} it selects from, at {user_line()}."
+            f"a boolean mask of shape {mask.shape} does not fit the axes of shape {shape} it selects from, at "
+            f"{user_line()}."
         )
     return [frozen(positions) for positions in mask.nonzero()]
 
@@ -179,7 +183,7 @@ class Layout(NamedTuple):
 def layout(entries: Sequence[Entry]) -> Layout:
     """NumPy's rule: the block takes the place of adjacent index arrays, and goes first if they are separated."""
     places = [i for i, entry in enumerate(entries) if isinstance(entry, Picked)]
-    others = [1 if isinstance(entry, NewAxis) else entry.count for entry in entries if not isinstance(entry, Picked)]
+    others = [1 if isinstance(entry, NewAxis) else entry.extent for entry in entries if not isinstance(entry, Picked)]
     block = broadcast_shape("index arrays", *[p.shape for p in positions_of(entries)]) if places else ()
     adjacent = not places or places[-1] - places[0] + 1 == len(places)
     lead = places[0] if places and adjacent else 0
@@ -191,7 +195,7 @@ def positions_of(entries: Sequence[Entry]) -> list[Any]:
     return [entry.positions for entry in entries if isinstance(entry, Picked)]
 
 
-# -- reading ----------------------------------------------------------------------------------------------------------
+# -- reading ---------------------------------------------------------------------------------------------------------
 
 
 def getitem(x: Any, index: Any) -> Any:

@@ -23,11 +23,13 @@ def along(axis: int, item: Any) -> tuple[Any, ...]:
     return (*[slice(None)] * axis, item)
 
 
-# -- joining ----------------------------------------------------------------------------------------------------------
+# -- joining ---------------------------------------------------------------------------------------------------------
 
 
 @implements(np.concatenate)
-def concatenate(arrays: Any, /, axis: Any = 0, out: Any = None, *, dtype: Any = None, casting: str = "same_kind") -> Any:
+def concatenate(
+    arrays: Any, /, axis: Any = 0, out: Any = None, *, dtype: Any = None, casting: str = "same_kind"
+) -> Any:
     values = [as_value(x) for x in arrays]
     if axis is None:
         values, axis = [ravel(x) for x in values], 0
@@ -96,7 +98,7 @@ def append(arr: Any, values: Any, axis: Any = None) -> Any:
     return concatenate([arr, values], axis) if axis is not None else concatenate([ravel(arr), ravel(values)])
 
 
-# -- splitting --------------------------------------------------------------------------------------------------------
+# -- splitting -------------------------------------------------------------------------------------------------------
 
 
 @implements(np.array_split)
@@ -107,7 +109,9 @@ def array_split(ary: Any, indices_or_sections: Any, axis: Any = 0) -> Any:
     if isinstance(indices_or_sections, int | np.integer):
         count = int(indices_or_sections)
         if count < 1:
-            raise ArgumentError(f"np.array_split: the number of sections must be positive, got {count}, at {user_line()}.")
+            raise ArgumentError(
+                f"np.array_split: the number of sections must be positive, got {count}, at {user_line()}."
+            )
         small, larger = divmod(extent, count)
         ends = np.cumsum([small + 1] * larger + [small] * (count - larger)).tolist()
         starts = [0, *ends[:-1]]
@@ -155,7 +159,7 @@ def unstack(x: Any, /, *, axis: int = 0) -> Any:
     return tuple([_part(x, along(axis, i)) for i in range(x.shape[axis])])
 
 
-# -- repeating and rearranging ----------------------------------------------------------------------------------------
+# -- repeating and rearranging ---------------------------------------------------------------------------------------
 
 
 @implements(np.repeat)
@@ -264,8 +268,9 @@ def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> An
 
 
 def _pairs(values: Any, ndim: int) -> list[tuple[int, int]]:
-    if isinstance(values, dict):
-        return [tuple(np.broadcast_to(values.get(i, values.get(i - ndim, 0)), 2).tolist()) for i in range(ndim)]
+    if isinstance(values, dict):  # axes that are not named stay as they are
+        given: list[Any] = [values.get(axis, values.get(axis - ndim, 0)) for axis in range(ndim)]
+        values = [np.broadcast_to(widths, 2) for widths in given]
     return [(int(a), int(b)) for a, b in np.broadcast_to(values, (ndim, 2))]
 
 

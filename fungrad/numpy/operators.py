@@ -1,7 +1,7 @@
 """Python's operators on tracers.
 
-Between a tracer that stands for a Python number and Python numbers, operators give what Python would: again a tracer that
-stands for a Python number.
+Between a tracer that stands for a Python number and Python numbers, operators give what Python would: again a tracer
+that stands for a Python number.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from fungrad.numpy import contractions, ufuncs
-from fungrad.numpy.promotion import BOOL, INT
+from fungrad.numpy.promotion import INT
 from fungrad.numpy.views import in_place
 from fungrad.primitives.convert import convert
 from fungrad.primitives.create import full
-from fungrad.primitives.elementwise import ELEMENTWISE
+from fungrad.primitives.elementwise import BOOL, ELEMENTWISE
 from fungrad.trace import Tracer, bind
 
 Method = Callable[..., Any]

@@ -1,11 +1,11 @@
 """Operands as NumPy sees them: promoted by NEP 50, broadcast to one shape.
 
-This is the only place where dtypes and shapes of operands are brought together; primitives see operands of one dtype and
-shape. Python numbers, and tracers that stand for them (`weak`), take the dtype of what they meet. NumPy itself decides
-the dtypes (`ufunc.resolve_dtypes`, `np.result_type`); the answers are remembered.
+This is the only place where dtypes and shapes of operands are brought together; primitives see operands of one dtype
+and shape. Python numbers, and tracers that stand for them (`weak`), take the dtype of what they meet. NumPy itself
+decides the dtypes (`ufunc.resolve_dtypes`, `np.result_type`); the answers are remembered.
 
-Arrays that the user passes in are frozen: copied once, read-only. Their numbers are needed again in the backward pass, and
-the user may have changed them in place by then.
+Arrays that the user passes in are frozen: copied once, read-only. Their numbers are needed again in the backward
+pass, and the user may have changed them in place by then.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _STRONG: dict[Kind, DType] = {int: INT, float: FLOAT}
 _EXAMPLES: dict[Kind, Any] = {int: 0, float: 0.0}
 
 
-# -- operands ---------------------------------------------------------------------------------------------------------
+# -- operands --------------------------------------------------------------------------------------------------------
 
 
 def frozen(x: Any) -> Any:
@@ -68,8 +68,8 @@ def as_operand(x: Any) -> Any:
         return as_operand(np.asarray(x))
     if isinstance(x, np.ndarray):
         raise UnsupportedError(
-            f"a {kind.__name__} cannot be combined with a traced array, at {user_line()}. Convert it with np.array(x) and "
-            "carry masks or metadata separately."
+            f"a {kind.__name__} cannot be combined with a traced array, at {user_line()}. Convert it with "
+            "np.array(x) and carry masks or metadata separately."
         )
     for python in (bool, int, float):
         if isinstance(x, python):
@@ -92,8 +92,8 @@ def as_value(x: Any) -> Any:
 
 def strong(kind: Kind) -> DType:
     """The dtype a Python number has on its own."""
-    found: DType = _STRONG.get(kind, kind)
-    return found
+    found: Any = _STRONG.get(kind, kind)
+    return found  # type: ignore[no-any-return]
 
 
 def contains_tracer(x: Any) -> bool:
@@ -127,7 +127,7 @@ def stack_operands(items: Sequence[Any], axis: int, name: str) -> Any:
     return bind(Concatenate(axis), *parts)
 
 
-# -- dtypes -----------------------------------------------------------------------------------------------------------
+# -- dtypes ----------------------------------------------------------------------------------------------------------
 
 
 def kind_of(x: Any) -> Kind:
@@ -153,7 +153,7 @@ def loop_dtypes(ufunc: Any, kinds: tuple[Kind, ...]) -> tuple[DType, ...]:
     if found is None:
         given = kinds if any(isinstance(kind, np.dtype) for kind in kinds) else tuple(map(strong, kinds))
         try:
-            found = ufunc.resolve_dtypes((*given, *[None] * ufunc.nout))
+            found = tuple(ufunc.resolve_dtypes((*given, *[None] * ufunc.nout)))
         except TypeError:
             shown = ", ".join(str(strong(kind)) for kind in kinds)
             raise DtypeError(f"np.{ufunc.__name__} is not defined for dtype {shown}, at {user_line()}.") from None
@@ -191,7 +191,7 @@ def cast(x: Any, dtype: DType) -> Any:
     return convert(x, dtype)
 
 
-# -- shapes -----------------------------------------------------------------------------------------------------------
+# -- shapes ----------------------------------------------------------------------------------------------------------
 
 
 def shape_of(x: Any) -> Shape:
@@ -231,7 +231,7 @@ def spread_to(x: Any, shape: Shape, dtype: DType) -> Any:
     return broadcast(convert(x, dtype), shape)
 
 
-# -- elementwise operations -------------------------------------------------------------------------------------------
+# -- elementwise operations ------------------------------------------------------------------------------------------
 
 _TEMPLATES: dict[str, Any] = {"erf": np.exp, "logistic": np.exp}
 

@@ -29,7 +29,7 @@ from fungrad.numpy.registry import dispatch
 from fungrad.numpy.ufunc_methods import call_method
 from fungrad.trace import Tracer, bind, user_line
 
-# -- protocols --------------------------------------------------------------------------------------------------------
+# -- protocols -------------------------------------------------------------------------------------------------------
 
 
 def _array_ufunc(self: Tracer, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -70,7 +70,7 @@ _MAY_RETURN_ARGUMENT = {
 """Functions that give a view in NumPy."""
 
 
-# -- methods ----------------------------------------------------------------------------------------------------------
+# -- methods ---------------------------------------------------------------------------------------------------------
 
 
 def _reshape(self: Tracer, *shape: Any, order: str = "C", copy: Any = None) -> Any:
@@ -111,7 +111,8 @@ def _iter(self: Tracer) -> Iterator[Any]:
 
 
 def _contains(self: Tracer, value: Any) -> bool:
-    return conversions.to_bool(np.any(self == value))
+    found: Any = np.any(ufuncs.call(np.equal, (self, value)))
+    return bool(found)
 
 
 def _sort(self: Tracer, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> None:
@@ -140,13 +141,14 @@ def _refused(name: str) -> Any:
 
 
 _FUNCTION_METHODS = (
-    np.sum, np.prod, np.mean, np.var, np.std, np.max, np.min, np.any, np.all, np.argmax, np.argmin, np.cumsum, np.cumprod,
-    np.trace, np.diagonal, np.dot, np.clip, np.round, np.ravel, np.squeeze, np.swapaxes, np.repeat, np.take, np.compress,
-    np.choose, np.argsort, np.argpartition, np.searchsorted, np.nonzero,
+    np.sum, np.prod, np.mean, np.var, np.std, np.max, np.min, np.any, np.all, np.argmax, np.argmin, np.cumsum,
+    np.cumprod, np.trace, np.diagonal, np.dot, np.clip, np.round, np.ravel, np.squeeze, np.swapaxes, np.repeat,
+    np.take, np.compress, np.choose, np.argsort, np.argpartition, np.searchsorted, np.nonzero,
 )  # fmt: skip
 
 _REFUSED_METHODS = (
-    "byteswap", "dump", "dumps", "getfield", "partition", "put", "resize", "setfield", "setflags", "tobytes", "tofile", "view",
+    "byteswap", "dump", "dumps", "getfield", "partition", "put", "resize", "setfield", "setflags", "tobytes",
+    "tofile", "view",
 )  # fmt: skip
 
 _METHODS: dict[str, Any] = {

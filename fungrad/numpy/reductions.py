@@ -9,11 +9,12 @@ import numpy as np
 
 from fungrad.errors import ArgumentError, ShapeError
 from fungrad.numpy.indexing import getitem
-from fungrad.numpy.promotion import BOOL, INT, as_operand, as_value
+from fungrad.numpy.promotion import INT, as_operand, as_value
 from fungrad.numpy.registry import implements
 from fungrad.numpy.shaping import axes_in, axis_in, ravel
 from fungrad.numpy.ufuncs import where as choose
 from fungrad.primitives.convert import convert
+from fungrad.primitives.elementwise import BOOL
 from fungrad.primitives.reduce import ArgReduce, CumSum, Reduce, Sum
 from fungrad.primitives.shape import Concatenate, reshape
 from fungrad.trace import bind, user_line
@@ -107,7 +108,9 @@ def _extremum(kind: str, a: Any, axis: Any, keepdims: Any, initial: Any, where: 
     pair = np.maximum if kind == "max" else np.minimum
     if where is not True and where is not UNSET:
         if not _given(initial):
-            raise ArgumentError(f"np.{kind} with where= needs initial=, the result where nothing is chosen, at {user_line()}.")
+            raise ArgumentError(
+                f"np.{kind} with where= needs initial=, the result where nothing is chosen, at {user_line()}."
+            )
         x = choose(where, x, initial)
     if 0 in x.shape and count_along(x, axis, kind) == 0:
         if _given(initial):
@@ -137,7 +140,7 @@ def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> Any
     return max_(a, axis, None, keepdims) - min_(a, axis, None, keepdims)
 
 
-# -- logic --------------------------------------------------------------------------------------------------------------
+# -- logic -----------------------------------------------------------------------------------------------------------
 
 
 def _truth(x: Any) -> Any:
@@ -159,7 +162,7 @@ def count_nonzero(a: Any, axis: Any = None, *, keepdims: Any = False) -> Any:
     return sum_(_truth(as_value(a)), axis, None, None, keepdims)
 
 
-# -- positions ----------------------------------------------------------------------------------------------------------
+# -- positions -------------------------------------------------------------------------------------------------------
 
 
 def _position(kind: str, a: Any, axis: Any, keepdims: Any) -> Any:
@@ -187,7 +190,7 @@ def argmin(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) 
     return _position("min", a, axis, keepdims)
 
 
-# -- running results ------------------------------------------------------------------------------------------------------
+# -- running results -------------------------------------------------------------------------------------------------
 
 
 def _laid_out(a: Any, axis: Any, name: str) -> tuple[Any, int]:
@@ -211,7 +214,9 @@ def cumprod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any
 
 
 @implements(np.cumulative_sum)
-def cumulative_sum(x: Any, /, *, axis: Any = None, dtype: Any = None, out: Any = None, include_initial: bool = False) -> Any:
+def cumulative_sum(
+    x: Any, /, *, axis: Any = None, dtype: Any = None, out: Any = None, include_initial: bool = False
+) -> Any:
     return _cumulative(cumsum, x, axis, dtype, include_initial, 0)
 
 
@@ -235,7 +240,10 @@ def _cumulative(run: Any, x: Any, axis: Any, dtype: Any, include_initial: bool, 
 
 
 def scan(ufunc: Any, x: Any, axis: Any) -> Any:
-    """Running results of an associative ufunc along an axis, in log2(n) steps that double the span (Hillis and Steele)."""
+    """Running results of an associative ufunc along an axis, in log2(n) steps that double the span.
+
+    W. D. Hillis, G. L. Steele: Data parallel algorithms, Communications of the ACM 29 (1986).
+    """
     x = as_operand(x)
     lead = (slice(None),) * axis
     span = 1

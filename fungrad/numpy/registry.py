@@ -81,8 +81,8 @@ def _is_default(function: Any, name: str, value: Any) -> bool:
         same = False
     if not same:
         raise UnsupportedError(
-            f"np.{function.__name__}: the option {name}={value!r} cannot be traced, at {user_line()}. Leave it out or write "
-            "the computation with other functions."
+            f"np.{function.__name__}: the option {name}={value!r} cannot be traced, at {user_line()}. Leave it out "
+            "or write the computation with other functions."
         )
     return True
 

@@ -9,10 +9,11 @@ import numpy as np
 from fungrad.errors import ArgumentError, ShapeError
 from fungrad.numpy import ufuncs
 from fungrad.numpy.conversions import known_value
-from fungrad.numpy.promotion import BOOL, as_operand, as_value, cast, common_dtype
+from fungrad.numpy.promotion import as_operand, as_value, cast, common_dtype
 from fungrad.numpy.reductions import all_
 from fungrad.numpy.registry import implements
 from fungrad.numpy.updates import update
+from fungrad.primitives.elementwise import BOOL
 from fungrad.primitives.shape import broadcast
 from fungrad.trace import user_line
 
@@ -36,9 +37,7 @@ def clip(a: Any, a_min: Any = UNSET, a_max: Any = UNSET, out: Any = None, *, min
 def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     conditions = [as_value(c) for c in condlist]
     if len(conditions) != len(choicelist) or not conditions:
-        raise ArgumentError(
-            f"np.select: {len(conditions)} conditions for {len(choicelist)} choices, at {user_line()}."
-        )
+        raise ArgumentError(f"np.select: {len(conditions)} conditions for {len(choicelist)} choices, at {user_line()}.")
     if any(c.dtype != BOOL for c in conditions):
         raise ArgumentError(f"np.select: conditions must be boolean arrays, at {user_line()}.")
     choices = [as_operand(c) for c in (*choicelist, default)]
@@ -53,7 +52,9 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
 def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Any:
     x = as_value(x)
     conditions = condlist if isinstance(condlist, list | tuple) else [condlist]
-    instead = "Use np.where(condition, f(x), g(x)), guarding the arguments of functions that are not defined everywhere."
+    instead = (
+        "Use np.where(condition, f(x), g(x)), guarding the arguments of functions that are not defined everywhere."
+    )
     masks = [np.broadcast_to(known_value(as_value(c), "np.piecewise", instead), x.shape) for c in conditions]
     if len(funclist) == len(masks) + 1:
         masks.append(~np.logical_or.reduce(masks))
@@ -131,7 +132,7 @@ def tril(m: Any, k: int = 0) -> Any:
     x = as_value(m)
     if x.ndim < 2:
         x = broadcast(x, (x.size, x.size))
-    return ufuncs.where(np.tri(*x.shape[-2:], k=k, dtype=bool), x, np.zeros((), x.dtype))
+    return ufuncs.where(_triangle(x, k), x, np.zeros((), x.dtype))
 
 
 @implements(np.triu)
@@ -139,7 +140,13 @@ def triu(m: Any, k: int = 0) -> Any:
     x = as_value(m)
     if x.ndim < 2:
         x = broadcast(x, (x.size, x.size))
-    return ufuncs.where(np.tri(*x.shape[-2:], k=k - 1, dtype=bool), np.zeros((), x.dtype), x)
+    return ufuncs.where(_triangle(x, k - 1), np.zeros((), x.dtype), x)
+
+
+def _triangle(x: Any, k: int) -> Any:
+    """Where the elements of matrices lie on or below the k-th diagonal."""
+    rows, columns = x.shape[-2:]
+    return np.tri(rows, columns, k, dtype=bool)
 
 
 @implements(np.diag)

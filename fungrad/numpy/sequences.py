@@ -9,11 +9,12 @@ import numpy as np
 from fungrad.errors import ArgumentError, ShapeError, UnsupportedError
 from fungrad.numpy.indexing import getitem
 from fungrad.numpy.joining import along, concatenate
-from fungrad.numpy.promotion import BOOL, as_value
+from fungrad.numpy.promotion import as_value
 from fungrad.numpy.registry import implements
 from fungrad.numpy.shaping import axes_in, axis_in
 from fungrad.numpy.sorting import searchsorted
 from fungrad.numpy.statistics import as_float
+from fungrad.primitives.elementwise import BOOL
 from fungrad.primitives.shape import broadcast, reshape
 from fungrad.trace import user_line
 
@@ -98,7 +99,9 @@ def _slope(x: Any, spacing: Any, axis: int) -> Any:
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Any:
     x, xp, fp = as_float(x), as_float(xp), as_float(fp)
     if xp.ndim != 1 or xp.shape != fp.shape or not xp.size:
-        raise ShapeError(f"np.interp: xp and fp must be 1-d of one length, got {xp.shape} and {fp.shape}, at {user_line()}.")
+        raise ShapeError(
+            f"np.interp: xp and fp must be 1-d of one length, got {xp.shape} and {fp.shape}, at {user_line()}."
+        )
     if period is not None:
         x, xp = x % period, xp % period
         order = np.argsort(xp)
@@ -139,7 +142,9 @@ def vander(x: Any, N: Any = None, increasing: bool = False) -> Any:
 def convolve(a: Any, v: Any, mode: Any = "full") -> Any:
     a, v = np.atleast_1d(as_value(a), as_value(v))
     if a.ndim != 1 or v.ndim != 1 or not a.size or not v.size:
-        raise ShapeError(f"np.convolve needs two 1-d arrays that are not empty, got {a.shape} and {v.shape}, at {user_line()}.")
+        raise ShapeError(
+            f"np.convolve needs two 1-d arrays that are not empty, got {a.shape} and {v.shape}, at {user_line()}."
+        )
     if a.size < v.size:
         a, v = v, a
     n, m = a.size, v.size

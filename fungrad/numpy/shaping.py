@@ -104,7 +104,9 @@ def squeeze(a: Any, axis: Any = None) -> Any:
         dropped = list(axes_in(axis, x.ndim, "squeeze"))
         for i in dropped:
             if x.shape[i] != 1:
-                raise ShapeError(f"np.squeeze: axis {i} of shape {x.shape} has {x.shape[i]} elements, not 1, at {user_line()}.")
+                raise ShapeError(
+                    f"np.squeeze: axis {i} of shape {x.shape} has {x.shape[i]} elements, not 1, at {user_line()}."
+                )
     target = tuple([n for i, n in enumerate(x.shape) if i not in dropped])
     return _same_elements(x, target)
 
@@ -181,7 +183,9 @@ def moveaxis(a: Any, source: Any, destination: Any) -> Any:
     x = as_value(a)
     sources, targets = axis_order(source, x.ndim, "moveaxis"), axis_order(destination, x.ndim, "moveaxis")
     if len(sources) != len(targets):
-        raise AxisError(f"np.moveaxis: source {source} and destination {destination} differ in number, at {user_line()}.")
+        raise AxisError(
+            f"np.moveaxis: source {source} and destination {destination} differ in number, at {user_line()}."
+        )
     order = [axis for axis in range(x.ndim) if axis not in sources]
     for target, axis in sorted(zip(targets, sources, strict=True)):
         order.insert(target, axis)
@@ -229,7 +233,7 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
     return tuple(grids) if sparse else tuple([primitives.broadcast(grid, tuple(shape)) for grid in grids])
 
 
-# -- what is known without the values ---------------------------------------------------------------------------------
+# -- what is known without the values --------------------------------------------------------------------------------
 
 
 @implements(np.shape)

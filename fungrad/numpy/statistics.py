@@ -114,7 +114,7 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -
     return c / spread[:, None] / spread[None, :]
 
 
-# -- order statistics -----------------------------------------------------------------------------------------------------
+# -- order statistics ------------------------------------------------------------------------------------------------
 
 
 def _reduced_last(x: Any, axis: Any, name: str) -> tuple[Any, tuple[int, ...]]:
@@ -127,7 +127,13 @@ def _reduced_last(x: Any, axis: Any, name: str) -> tuple[Any, tuple[int, ...]]:
 
 @implements(np.quantile)
 def quantile(
-    a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, method: str = "linear", keepdims: Any = False
+    a: Any,
+    q: Any,
+    axis: Any = None,
+    out: Any = None,
+    overwrite_input: bool = False,
+    method: str = "linear",
+    keepdims: Any = False,
 ) -> Any:
     if method not in ("linear", "lower", "higher", "midpoint"):
         raise UnsupportedError(f"np.quantile with method={method!r} cannot be traced, at {user_line()}. Use 'linear'.")
@@ -143,12 +149,16 @@ def quantile(
     ordered = sort(flat)
     place = q.astype(np.float64) * (n - 1)
     low, high = np.floor(place).astype(np.int64), np.ceil(place).astype(np.int64)
-    t = {"linear": place - low, "lower": 0.0 * place, "higher": 1.0 * (high > low), "midpoint": 0.5 * (high > low)}[method]
+    t = {"linear": place - low, "lower": 0.0 * place, "higher": 1.0 * (high > low), "midpoint": 0.5 * (high > low)}[
+        method
+    ]
     below, above = getitem(ordered, (..., low)), getitem(ordered, (..., high))
     result = below + (above - below) * np.asarray(t, gamma)
     lost = reductions.any_(np.isnan(flat), -1)
     result = np.where(reshape(lost, (*lost.shape, *[1] * q.ndim)), np.nan, result)
-    result = moveaxis(result, tuple(range(result.ndim - q.ndim, result.ndim)), tuple(range(q.ndim))) if q.ndim else result
+    result = (
+        moveaxis(result, tuple(range(result.ndim - q.ndim, result.ndim)), tuple(range(q.ndim))) if q.ndim else result
+    )
     if keepdims and keepdims is not UNSET:
         result = reshape(result, (*q.shape, *kept_shape(x.shape, axes)))
     return result
@@ -156,7 +166,13 @@ def quantile(
 
 @implements(np.percentile)
 def percentile(
-    a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, method: str = "linear", keepdims: Any = False
+    a: Any,
+    q: Any,
+    axis: Any = None,
+    out: Any = None,
+    overwrite_input: bool = False,
+    method: str = "linear",
+    keepdims: Any = False,
 ) -> Any:
     fraction = q / 100 if type(q) in (int, float) else np.asarray(q) / 100
     return quantile(a, fraction, axis, None, False, method, keepdims)
@@ -167,7 +183,7 @@ def median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = Fa
     return quantile(a, 0.5, axis, None, False, "linear", keepdims)
 
 
-# -- leaving out nan --------------------------------------------------------------------------------------------------------
+# -- leaving out nan -------------------------------------------------------------------------------------------------
 
 
 def _present(a: Any, otherwise: Any) -> tuple[Any, Any]:

@@ -1,9 +1,9 @@
 """`np.einsum`: subscripts read once, then diagonals, sums of lone labels, and pairwise contractions.
 
-    'bij,bjk->bik'     labels of the operands and of the result
-    'ij,jk'            implicit result: labels that occur once, in alphabetical order
-    '...i,i'           the ellipsis stands for axes that broadcast
-    a, [0, 1], b, [1]  labels as numbers
+'bij,bjk->bik'     labels of the operands and of the result
+'ij,jk'            implicit result: labels that occur once, in alphabetical order
+'...i,i'           the ellipsis stands for axes that broadcast
+a, [0, 1], b, [1]  labels as numbers
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ def einsum(*operands: Any, out: Any = None, optimize: Any = False, dtype: Any = 
     extents = _extents(subscripts, inputs, [x.shape for x in values])
     for label in output:
         if label not in extents or output.count(label) > 1:
-            raise ArgumentError(f"np.einsum: the result of {subscripts!r} names a label no operand has, or twice, at {user_line()}.")
-    terms = [
-        _without_repeats(cast(x, result), labels, extents) for x, labels in zip(values, inputs, strict=True)
-    ]
+            raise ArgumentError(
+                f"np.einsum: the result of {subscripts!r} names a label no operand has, or twice, at {user_line()}."
+            )
+    terms = [_without_repeats(cast(x, result), labels, extents) for x, labels in zip(values, inputs, strict=True)]
     for i, j in _order(terms, output, extents):
         second, first = terms.pop(j), terms.pop(i)
         terms.append(_contract(first, second, {label for t in terms for label in t.labels} | set(output)))
@@ -76,8 +76,8 @@ def _expand(subscripts: str, ranks: Sequence[int]) -> tuple[list[str], str]:
     for position, (part, missing) in enumerate(zip(parts, hidden, strict=True)):
         if missing < 0 or (missing and "..." not in part):
             raise ShapeError(
-                f"np.einsum: {part!r} in {subscripts!r} does not fit operand {position}, which has {ranks[position]} axes, "
-                f"at {user_line()}."
+                f"np.einsum: {part!r} in {subscripts!r} does not fit operand {position}, which has {ranks[position]} "
+                f"axes, at {user_line()}."
             )
     unused = [c for c in string.ascii_letters if c not in subscripts]
     dots = "".join(unused[: max(hidden, default=0)])
@@ -120,7 +120,11 @@ def _order(terms: Sequence[Labeled], output: str, extents: dict[str, int]) -> li
         return [(0, 1)] * (len(terms) - 1)
     shapes = [np.broadcast_to(np.float64(0), [extents[c] for c in t.labels]) for t in terms]
     path = np.einsum_path(f"{','.join(t.labels for t in terms)}->{output}", *shapes, optimize="greedy")[0][1:]
-    return [(min(step), max(step)) for step in path] if all(len(step) == 2 for step in path) else [(0, 1)] * (len(terms) - 1)
+    return (
+        [(min(step), max(step)) for step in path]
+        if all(len(step) == 2 for step in path)
+        else [(0, 1)] * (len(terms) - 1)
+    )
 
 
 def _contract(a: Labeled, b: Labeled, needed: set[str]) -> Labeled:

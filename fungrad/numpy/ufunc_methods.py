@@ -44,16 +44,16 @@ def call_method(ufunc: Any, method: str, inputs: tuple[Any, ...], options: dict[
     out = options.pop("out", None)
     if out is not None and any(x is not None for x in out):
         raise UnsupportedError(
-            f"{name} cannot write into out= while tracing, at {user_line()}. Use the result: y = {name}(...); in place of "
-            "`buffer += traced` write buffer = buffer + traced."
+            f"{name} cannot write into out= while tracing, at {user_line()}. Use the result: y = {name}(...); in "
+            "place of `buffer += traced` write buffer = buffer + traced."
         )
     options = {n: v for n, v in options.items() if v is not None and v is not np._NoValue}
     if method == "__call__":
         for option, value in options.items():
             if type(value) not in (bool, str) or value != _DEFAULTS.get(option):
                 raise UnsupportedError(
-                    f"{name}: the option {option}= cannot be traced, at {user_line()}. Use np.where for where=, astype for "
-                    "dtype=."
+                    f"{name}: the option {option}= cannot be traced, at {user_line()}. Use np.where for where=, "
+                    "astype for dtype=."
                 )
         return ufuncs.call(ufunc, inputs)
     if method == "reduce":
@@ -62,17 +62,23 @@ def call_method(ufunc: Any, method: str, inputs: tuple[Any, ...], options: dict[
         return _accumulate(ufunc, *inputs, **options)
     if method == "outer" and not options:
         return _outer(ufunc, *inputs)
-    raise UnsupportedError(f"{name}.{method} cannot be traced, at {user_line()}. Use indexing with np.add.reduce or np.cumsum.")
+    raise UnsupportedError(
+        f"{name}.{method} cannot be traced, at {user_line()}. Use indexing with np.add.reduce or np.cumsum."
+    )
 
 
-def _reduce(ufunc: Any, a: Any, axis: Any = 0, dtype: Any = None, out: Any = None, keepdims: Any = False, **options: Any) -> Any:
+def _reduce(
+    ufunc: Any, a: Any, axis: Any = 0, dtype: Any = None, out: Any = None, keepdims: Any = False, **options: Any
+) -> Any:
     reducer = _REDUCERS.get(ufunc)
     if reducer is not None:
         if dtype is not None:
             options["dtype"] = dtype
         return reducer(a, axis, keepdims=keepdims, **options)
     if ufunc not in _ASSOCIATIVE or options:
-        raise UnsupportedError(f"np.{ufunc.__name__}.reduce cannot be traced, at {user_line()}. Write a loop over the axis.")
+        raise UnsupportedError(
+            f"np.{ufunc.__name__}.reduce cannot be traced, at {user_line()}. Write a loop over the axis."
+        )
     x = as_value(a)
     axes = axes_in(axis, x.ndim, f"{ufunc.__name__}.reduce")
     for i in reversed(axes):
@@ -95,7 +101,9 @@ def _accumulate(ufunc: Any, array: Any, axis: Any = 0, dtype: Any = None, out: A
     if ufunc is np.multiply:
         return reductions.cumprod(array, axis, dtype)
     if ufunc not in _ASSOCIATIVE or dtype is not None:
-        raise UnsupportedError(f"np.{ufunc.__name__}.accumulate cannot be traced, at {user_line()}. Write a loop and np.stack.")
+        raise UnsupportedError(
+            f"np.{ufunc.__name__}.accumulate cannot be traced, at {user_line()}. Write a loop and np.stack."
+        )
     x = as_value(array)
     return reductions.scan(ufunc, x, axis_in(axis, x.ndim, f"{ufunc.__name__}.accumulate"))
 

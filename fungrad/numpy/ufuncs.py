@@ -10,7 +10,6 @@ import numpy as np
 
 from fungrad.errors import DtypeError, UnsupportedError
 from fungrad.numpy.promotion import (
-    BOOL,
     as_operand,
     as_value,
     broadcast_shape,
@@ -24,7 +23,7 @@ from fungrad.numpy.promotion import (
 )
 from fungrad.primitives.convert import convert
 from fungrad.primitives.create import full
-from fungrad.primitives.elementwise import ELEMENTWISE, ROWS, erf, logistic
+from fungrad.primitives.elementwise import BOOL, ELEMENTWISE, ROWS, erf, logistic
 from fungrad.trace import Tracer, bind, user_line
 
 ROW_OF: dict[Any, str] = {

@@ -1,7 +1,7 @@
 """Functional updates: `at(x)[index].set(v)` is `x` with `x[index] = v`, as a new array.
 
-Every index becomes a mesh: one array of positions for each axis, which broadcast together to the shape of `x[index]`. The
-values are scattered there.
+Every index becomes a mesh: one array of positions for each axis, which broadcast together to the shape of
+`x[index]`. The values are scattered there.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def _mesh(entries: Sequence[Entry]) -> list[Any]:
     for entry in entries:
         if isinstance(entry, Range):
             axis = dim if dim < lead else dim + len(block)
-            numbers = entry.start + entry.step * np.arange(entry.count)
-            mesh.append(numbers.reshape([entry.count if i == axis else 1 for i in range(rank)]))
+            numbers = entry.start + entry.step * np.arange(entry.extent)
+            mesh.append(numbers.reshape([entry.extent if i == axis else 1 for i in range(rank)]))
         elif not isinstance(entry, NewAxis):
             missing = len(block) - entry.positions.ndim
             after = rank - lead - len(block)
@@ -61,8 +61,8 @@ def update(operation: str, x: Any, index: Any, values: Any) -> Any:
         )
     if not np.can_cast(strong(kind_of(values)), x.dtype, "same_kind"):
         raise DtypeError(
-            f"floats do not fit into an array {x.dtype} without losing their fraction, at {user_line()}. Make the array "
-            "of that dtype first: x.astype(np.float64)."
+            f"floats do not fit into an array {x.dtype} without losing their fraction, at {user_line()}. Make the "
+            "array of that dtype first: x.astype(np.float64)."
         )
     updates = broadcast(reshape(as_value(cast(values, x.dtype)), kept), target)
     whole = _whole_tail(extended, entries)
@@ -70,9 +70,7 @@ def update(operation: str, x: Any, index: Any, values: Any) -> Any:
         updates = reshape(updates, x.shape)
         return updates if operation == "set" else x + updates
     rank = len(target) - whole
-    positions = [
-        broadcast(reshape(p, p.shape[:rank]), target[:rank]) for p in _mesh(entries)[: len(extended) - whole]
-    ]
+    positions = [broadcast(reshape(p, p.shape[:rank]), target[:rank]) for p in _mesh(entries)[: len(extended) - whole]]
     return reshape(bind(_OPERATIONS[operation], reshape(x, extended), updates, *positions), x.shape)
 
 

@@ -1,16 +1,16 @@
 """In-place assignment on tracers, with NumPy's meaning.
 
-A tracer is a name for an immutable value; assigning in place makes it a name for another. What makes this NumPy's meaning
-is that all names of one memory follow:
+A tracer is a name for an immutable value; assigning in place makes it a name for another. What makes this NumPy's
+meaning is that all names of one memory follow:
 
     row = x[0]      # a view
     x += 1          # row sees it
     row *= 2        # x sees it
 
-`Memory` is one buffer of the user's program: its whole contents and the live tracers that show a part of it, each with the
-path from the contents to what it shows. Tracers are held weakly, so a temporary such as `y[i - 1]` in a loop leaves
-nothing behind. Where only NumPy's layout decides whether a result shares memory (reshape, ravel), the two memories are
-linked as unsure, and assigning to one while the other is in use raises.
+`Memory` is one buffer of the user's program: its whole contents and the live tracers that show a part of it, each
+with the path from the contents to what it shows. Tracers are held weakly, so a temporary such as `y[i - 1]` in a
+loop leaves nothing behind. Where only NumPy's layout decides whether a result shares memory (reshape, ravel), the
+two memories are linked as unsure, and assigning to one while the other is in use raises.
 """
 
 from __future__ import annotations
@@ -98,9 +98,10 @@ def assign(t: Tracer, new: Any) -> None:
     memory, path, *_ = t.memory
     if any(ref() is not None for ref in memory.unsure):
         raise MutationError(
-            f"this array {t.type} and another that is in use may share memory (reshape, ravel, broadcast_to or diagonal "
-            f"made one from the other), so whether the other changes too depends on layout, at {user_line()}. Take a copy "
-            "first (x.reshape(...).copy()), or make a new array: x = fungrad.numpy.at(x)[i].set(v)."
+            f"this array {t.type} and another that is in use may share memory (reshape, ravel, broadcast_to or "
+            "diagonal made one from the other), so whether the other changes too depends on layout, at "
+            f"{user_line()}. Take a copy first (x.reshape(...).copy()), or make a new array: x = "
+            "fungrad.numpy.at(x)[i].set(v)."
         )
     others = [m for m in (ref() for ref in memory.members) if m is not None and m is not t]
     _show(t, new)
@@ -114,7 +115,7 @@ def assign(t: Tracer, new: Any) -> None:
 
 
 def _written(whole: Tracer, path: Path, part: Any) -> Any:
-    """The whole contents with the part that `path` shows replaced: the path, applied to positions, says where it lies."""
+    """The whole contents with a part replaced. The path to the part, applied to positions, says where it lies."""
     positions = path(np.arange(whole.size).reshape(whole.shape))
     flat = scatter(reshape(whole, (whole.size,)), [positions.reshape(-1)], reshape(part, (part.size,)))
     return reshape(flat, whole.shape)
@@ -124,7 +125,7 @@ def _show(t: Tracer, value: Tracer) -> None:
     t.owner, t.operand, t.value, t.weak = value.owner, value.operand, value.value, False
 
 
-# -- what users write ---------------------------------------------------------------------------------------------------
+# -- what users write ------------------------------------------------------------------------------------------------
 
 
 def read(x: Tracer, index: Any) -> Any:
@@ -173,7 +174,7 @@ def _storable(x: Tracer, value: Any) -> Any:
     value = as_operand(value)
     if type(value) is Tracer and not np.can_cast(value.dtype, x.dtype, "same_kind"):
         raise DtypeError(
-            f"a {value.type} does not fit into an array {x.type} without losing its fraction, at {user_line()}. Make the "
-            "array of that dtype first: x = x.astype(np.float64)."
+            f"a {value.type} does not fit into an array {x.type} without losing its fraction, at {user_line()}. Make "
+            "the array of that dtype first: x = x.astype(np.float64)."
         )
     return cast(value, x.dtype)

@@ -1,4 +1,6 @@
-"""The passes, in order. Each takes a legal graph and returns one of the same meaning; `verify` runs between them in tests."""
+"""The passes, in order. Each takes a legal graph and returns one of the same meaning; `verify` runs between them in
+tests.
+"""
 
 from __future__ import annotations
 

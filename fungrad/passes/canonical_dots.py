@@ -1,10 +1,11 @@
 """Bring every contraction into the forms BLAS knows.
 
-    dot[contract_a=(0,), contract_b=(1,)] x:f32[4,8,3] y:f32[5,4]      becomes      a matrix product of reshaped operands
+    dot[contract_a=(0,), contract_b=(1,)] x:f32[4,8,3] y:f32[5,4]      becomes      a matrix product of reshaped
+    operands
 
-After this pass each `Dot` multiplies (batch, m, k) or (batch, k, m) by (batch, k, n) or (batch, n, k), with the batch axis
-left out where there is none. A contraction without free axes is a sum of products and becomes that; one that sums
-nothing is a broadcast product.
+After this pass each `Dot` multiplies (batch, m, k) or (batch, k, m) by (batch, k, n) or (batch, n, k), with the batch
+axis left out where there is none. A contraction without free axes is a sum of products and becomes that; one that
+sums nothing is a broadcast product.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The skeleton of a pass that replaces equations one by one.
 
-A rule receives an equation with current operands and may bind other primitives instead; what it binds is recorded in the
-new graph. So a rule is written with the same functions as everything else.
+A rule receives an equation with current operands and may bind other primitives instead; what it binds is recorded in
+the new graph. So a rule is written with the same functions as everything else.
 """
 
 from __future__ import annotations
@@ -36,7 +36,5 @@ def rewrite(graph: Graph, rule: Rule) -> Graph:
                 values.update(zip(eqn.outputs, result if eqn.op.multiple else (result,), strict=True))
         return [read(x) for x in graph.outputs]
 
-    found, _ = trace(
-        replay, [v.type for v in graph.inputs], purpose="a pass", name=graph.name, names=graph.input_names
-    )
+    found, _ = trace(replay, [v.type for v in graph.inputs], purpose="a pass", name=graph.name, names=graph.input_names)
     return found

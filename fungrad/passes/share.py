@@ -2,8 +2,8 @@
 
     a = sin x ; b = sin x ; c = mul a b      becomes      a = sin x ; c = mul a a
 
-Two equations are equal if their primitives are and their operands are the same Vars or the same constants. It does not know
-that `add` commutes.
+Two equations are equal if their primitives are and their operands are the same Vars or the same constants. It does
+not know that `add` commutes.
 """
 
 from __future__ import annotations

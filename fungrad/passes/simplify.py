@@ -3,7 +3,8 @@
     a = mul x 1.0 ; b = neg a ; c = neg b      becomes      c = x
 
 Constants are folded by evaluating equations that have only constant operands (rewriting does that by itself: such an
-equation is never recorded). `x * 0` is not folded: it is nan for an infinite x; nor is `x + 0.0`, which turns -0.0 into 0.0.
+equation is never recorded). `x * 0` is not folded: it is nan for an infinite x; nor is `x + 0.0`, which turns -0.0
+into 0.0.
 """
 
 from __future__ import annotations
@@ -85,8 +86,10 @@ def _dot_of_transposed(op: Dot, operands: Sequence[Any], source: Callable[[Any, 
     for side, x in enumerate(operands):
         inner = source(x, Transpose)
         if inner and len(free_axes(x.ndim, *axes[side])) <= 1:  # else the order of the free axes would change
-            new[side] = inner[1]
-            axes[side] = [tuple(inner[0].axes[i] for i in group) for group in axes[side]]
+            moved = [tuple(inner[0].axes[i] for i in group) for group in axes[side]]
+            if moved[1] == axes[side][1]:  # else a canonical contraction would no longer be one
+                new[side] = inner[1]
+                axes[side] = moved
     if new[0] is operands[0] and new[1] is operands[1]:
         return None
     return bind(Dot(axes[0][0], axes[1][0], axes[0][1], axes[1][1]), *new)

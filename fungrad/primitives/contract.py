@@ -4,8 +4,8 @@ For z = A x with cotangent g the Jacobian-transpose products are
 
     grad_x = A^T g        grad_A = g x^T
 
-and over a batch, for Z = X A: grad_X = G A^T, grad_A = X^T G. The Jacobian with respect to A, I (x) x^T, is never formed.
-Both products are contractions again, so `Dot` is closed under differentiation.
+and over a batch, for Z = X A: grad_X = G A^T, grad_A = X^T G. The Jacobian with respect to A, I (x) x^T, is never
+formed. Both products are contractions again, so `Dot` is closed under differentiation.
 """
 
 from __future__ import annotations
@@ -48,7 +48,10 @@ class Dot(Primitive):
         a, b = types
         if a.dtype != b.dtype:
             raise DtypeError(f"dot: operands have types {a} and {b}, expected one dtype")
-        for i, j in (*zip(self.contract_a, self.contract_b, strict=True), *zip(self.batch_a, self.batch_b, strict=True)):
+        for i, j in (
+            *zip(self.contract_a, self.contract_b, strict=True),
+            *zip(self.batch_a, self.batch_b, strict=True),
+        ):
             if a.shape[i] != b.shape[j]:
                 raise ShapeError(f"dot: axis {i} of {a} and axis {j} of {b} have different extents")
         shape = (
@@ -77,7 +80,8 @@ class Dot(Primitive):
         return sum(terms[1:], terms[0]) if terms else None
 
     def _transposed(self, ct: Value, ndim: int, other: Value, first: bool) -> Value:
-        """The Jacobian-transpose product: `ct` contracted with the other operand's free axes, axes put back in order."""
+        """The Jacobian-transpose product: `ct` contracted with the other operand's free axes, axes put back in order.
+        """
         mine, others = (self.contract_a, self.contract_b) if first else (self.contract_b, self.contract_a)
         my_batch, other_batch = (self.batch_a, self.batch_b) if first else (self.batch_b, self.batch_a)
         free_mine = free_axes(ndim, mine, my_batch)

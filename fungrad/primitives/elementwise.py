@@ -1,8 +1,9 @@
 """Elementwise primitives: rows of a table.
 
-A row gives the name, the NumPy function, and for each argument its partial derivative as a linear function of `t`. Since
-the Jacobian of an elementwise function is diagonal, `t` may be a tangent or a cotangent: the same partial serves forward
-and reverse mode. `None` marks an argument along which the function is constant almost everywhere, or not real.
+A row gives the name, the NumPy function, and for each argument its partial derivative as a linear function of `t`.
+Since the Jacobian of an elementwise function is diagonal, `t` may be a tangent or a cotangent: the same partial
+serves forward and reverse mode. `None` marks an argument along which the function is constant almost everywhere, or
+not real.
 
 At kinks the partials follow the table in docs/kinks.md.
 """
@@ -166,9 +167,7 @@ ROWS: dict[str, Row] = {
     "arctan2": Row(
         np.arctan2, (lambda t, out, y, x: t * x / (x * x + y * y), lambda t, out, y, x: -t * y / (x * x + y * y))
     ),
-    "hypot": Row(
-        np.hypot, (lambda t, out, x, y: _hypot_side(t, out, x), lambda t, out, x, y: _hypot_side(t, out, y))
-    ),
+    "hypot": Row(np.hypot, (lambda t, out, x, y: _hypot_side(t, out, x), lambda t, out, x, y: _hypot_side(t, out, y))),
     # rounding
     "floor": Row(np.floor, (None,)),
     "ceil": Row(np.ceil, (None,)),

@@ -117,8 +117,8 @@ def _tie_share(x: Value, out: Value, axes: tuple[int, ...]) -> Value:
 def _products_of_others(x: Value, axes: tuple[int, ...]) -> Value:
     """For each element the product of all others, without division, so that zeros are exact.
 
-    A binary tree of products is walked up, then down: below a node, what multiplies the left half is what multiplied the
-    node times the right half. O(n) operations.
+    A binary tree of products is walked up, then down: below a node, what multiplies the left half is what multiplied
+    the node times the right half. O(n) operations.
     """
     count = math.prod(x.shape[a] for a in axes)
     if x.size == 0 or count == 1:

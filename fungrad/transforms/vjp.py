@@ -1,8 +1,9 @@
 """Reverse mode: record a function, then walk the tape backwards.
 
-The walk calls each primitive's VJP rule on the values one level out. Outside any trace these are ndarrays, and the walk is
-backpropagation; inside a trace they are tracers, and the same walk writes the adjoint graph. A value used several times
-accumulates the cotangents of its uses; the order of the tape is topological, so each equation is visited once.
+The walk calls each primitive's VJP rule on the values one level out. Outside any trace these are ndarrays, and the
+walk is backpropagation; inside a trace they are tracers, and the same walk writes the adjoint graph. A value used
+several times accumulates the cotangents of its uses; the order of the tape is topological, so each equation is
+visited once.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Short functions as NumPy users write them, with example inputs.
 
-Nothing here knows of fungrad. A case that cannot be traced names the words its error message must contain, that is the fix.
+Nothing here knows of fungrad. A case that cannot be traced names the words its error message must contain, that is
+the fix.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def positive(*shape: int) -> Any:
     return RNG.uniform(0.3, 2.0, size=shape)
 
 
-# -- elementwise and broadcasting ---------------------------------------------------------------------------------------
+# -- elementwise and broadcasting ------------------------------------------------------------------------------------
 
 
 @case(normal(5))
@@ -205,7 +206,7 @@ def float32_stays(x):
     return (2 * x + 0.5) * np.float32(3) - np.exp(x) / 2
 
 
-# -- reductions -----------------------------------------------------------------------------------------------------------
+# -- reductions ------------------------------------------------------------------------------------------------------
 
 
 @case(normal(3, 4))
@@ -273,7 +274,7 @@ def pick_by_argmax(x):
     return x[np.argmax(x)] ** 2 + x[x.argmin()]
 
 
-# -- products ---------------------------------------------------------------------------------------------------------------
+# -- products --------------------------------------------------------------------------------------------------------
 
 
 @case(normal(5, 3), normal(3, 4), normal(4))
@@ -309,7 +310,12 @@ def einsum_chain(a, b, c):
 
 @case(normal(3, 3), normal(2, 3))
 def einsum_idioms(a, b):
-    return np.einsum("ii", a) + np.einsum("ij->j", a).sum() + np.einsum("bi,ij,bj->b", b, a, b).sum() + np.einsum("ij,ij", a, a)
+    return (
+        np.einsum("ii", a)
+        + np.einsum("ij->j", a).sum()
+        + np.einsum("bi,ij,bj->b", b, a, b).sum()
+        + np.einsum("ij,ij", a, a)
+    )
 
 
 @case(normal(2, 3, 4), normal(4, 3))
@@ -349,7 +355,7 @@ def rotation(angles):
     return np.stack([np.stack([c, -s]), np.stack([s, c])]) @ angles[1:]
 
 
-# -- geometry and statistics ------------------------------------------------------------------------------------------------
+# -- geometry and statistics -----------------------------------------------------------------------------------------
 
 
 @case(normal(4, 3), normal(5, 3))
@@ -401,7 +407,7 @@ def cosine_similarity(x):
     return u @ u.T
 
 
-# -- sequences ----------------------------------------------------------------------------------------------------------------
+# -- sequences -------------------------------------------------------------------------------------------------------
 
 
 @case(normal(8))
@@ -454,7 +460,7 @@ def rnn(w):
     return h
 
 
-# -- indexing and shapes ------------------------------------------------------------------------------------------------------
+# -- indexing and shapes ---------------------------------------------------------------------------------------------
 
 
 @case(normal(4, 5))
@@ -465,7 +471,7 @@ def slices(x):
 @case(normal(4, 5))
 def fancy_indexing(x):
     rows = np.array([0, 2, 2])
-    return x[rows] [:, [1, 3]] + x[rows, [4, 0, 1]][:, None] + x[np.ix_([0, 1, 2], [2, 3])]
+    return x[rows][:, [1, 3]] + x[rows, [4, 0, 1]][:, None] + x[np.ix_([0, 1, 2], [2, 3])]
 
 
 @case(normal(6))
@@ -499,7 +505,9 @@ def sorting(x):
 @case(normal(2, 3, 4))
 def reshapes(x):
     y = x.reshape(6, -1).T
-    return y.ravel()[::2] + x.transpose(2, 0, 1).reshape(-1)[1::2] + x.flatten()[:12] + np.swapaxes(x, 0, 2).ravel()[:12]
+    return (
+        y.ravel()[::2] + x.transpose(2, 0, 1).reshape(-1)[1::2] + x.flatten()[:12] + np.swapaxes(x, 0, 2).ravel()[:12]
+    )
 
 
 @case(normal(3), normal(3))
@@ -523,7 +531,11 @@ def repeats(x):
 
 @case(normal(3, 4))
 def padding(x):
-    return np.pad(x, 1)[1:, :] [:3, :4] + np.pad(x, ((1, 1), (0, 0)), mode="edge")[2:] + np.pad(x, 1, mode="reflect")[:3, :4]
+    return (
+        np.pad(x, 1)[1:, :][:3, :4]
+        + np.pad(x, ((1, 1), (0, 0)), mode="edge")[2:]
+        + np.pad(x, 1, mode="reflect")[:3, :4]
+    )
 
 
 @case(normal(3, 4))
@@ -549,10 +561,12 @@ def grids(x, y):
 
 @case(normal(4))
 def vector_to_matrix(x):
-    return np.diag(x) + np.ones_like(x)[:, None] * x + np.full_like(x, 2.0) + np.zeros((4, 4)) + np.broadcast_to(x, (4, 4))
+    return (
+        np.diag(x) + np.ones_like(x)[:, None] * x + np.full_like(x, 2.0) + np.zeros((4, 4)) + np.broadcast_to(x, (4, 4))
+    )
 
 
-# -- assignment ---------------------------------------------------------------------------------------------------------------
+# -- assignment ------------------------------------------------------------------------------------------------------
 
 
 @case(normal(5))

@@ -114,7 +114,9 @@ def test_integers_of_known_value_convert() -> None:
 
     def f(x: Any) -> Any:
         i = np.argmax(x)
-        seen.extend([int(i), "abc"[i], list(range(i)), float(i), bool(x[0] > 0), (x > 0).tolist(), np.asarray(x > 0), i.item()])
+        seen.extend(
+            [int(i), "abc"[i], list(range(i)), float(i), bool(x[0] > 0), (x > 0).tolist(), np.asarray(x > 0), i.item()]
+        )
         return x[i]
 
     fg.grad(f)(X)
@@ -140,7 +142,8 @@ def test_a_tracer_prints_and_copies() -> None:
 
     np.testing.assert_allclose(fg.grad(f)(X), 2 * X + 1)
     assert seen == ["<traced f64[3]: [ 0.5 -1.   2. ]>", "0.50", "<traced f64[]: 0.5>", "<traced f64[]: -1.0>"]
-    assert repr(fg.make_graph(lambda x: seen.append(repr(x)) or x)(X)) and seen[-1] == "<traced f64[3] under make_graph>"
+    fg.make_graph(lambda x: seen.append(repr(x)) or x)(X)
+    assert seen[-1] == "<traced f64[3] under make_graph>"
 
 
 def test_numpy_arrays_and_scalars_on_the_left() -> None:

@@ -143,8 +143,9 @@ def assigned_after_reshape(x):
 
 
 PROGRAMS = [
-    augmented, aliases_follow, view_sees_whole, whole_sees_view, view_of_view, transposes_share, loop_over_rows, neighbours,
-    copies_are_apart, scalars_are_immutable, fancy_assignment, sorted_in_place, split_views, swap, assigned_after_reshape,
+    augmented, aliases_follow, view_sees_whole, whole_sees_view, view_of_view, transposes_share, loop_over_rows,
+    neighbours, copies_are_apart, scalars_are_immutable, fancy_assignment, sorted_in_place, split_views, swap,
+    assigned_after_reshape,
 ]  # fmt: skip
 
 
@@ -169,8 +170,26 @@ def test_program_equals_numpy(f: Any) -> None:
     np.testing.assert_allclose(fg.evaluate.evaluate(graph, X)[0], expected, rtol=1e-13)
 
 
-STEPS = ["y += 1", "y *= x", "y[0] = y[1]", "y[:, 1] -= 2", "v = y[1:]", "v *= 2", "v = y.T", "v += 1", "v[0] = 3", "v = y",
-         "y = v", "v = v[::-1]", "y = y * 2", "v[0] += y[0, 0]", "w = v[0]", "w += 1", "v = w", "v = y[None, 0]"]  # fmt: skip
+STEPS = [
+    "y += 1",
+    "y *= x",
+    "y[0] = y[1]",
+    "y[:, 1] -= 2",
+    "v = y[1:]",
+    "v *= 2",
+    "v = y.T",
+    "v += 1",
+    "v[0] = 3",
+    "v = y",
+    "y = v",
+    "v = v[::-1]",
+    "y = y * 2",
+    "v[0] += y[0, 0]",
+    "w = v[0]",
+    "w += 1",
+    "v = w",
+    "v = y[None, 0]",
+]
 
 
 @given(st.lists(st.sampled_from(STEPS), min_size=2, max_size=10))
@@ -256,3 +275,47 @@ def test_closed_over_arrays_may_change_afterwards() -> None:
         return total
 
     np.testing.assert_array_equal(fg.grad(f)(np.ones(3)), [3.0, 4.0, 3.0])
+
+
+def test_under_nested_transformations() -> None:
+    def f(x: Any) -> Any:
+        y = x * 2
+        row = y[0]
+
+        def inner(s: Any) -> Any:
+            z = x * s
+            z[1:] *= z[:-1]
+            return (z * row).sum()
+
+        y += fg.grad(inner)(1.5) * x
+        return (y * row.sum()).sum()
+
+    value, pullback = fg.vjp(f, X)
+    graph = fg.make_graph(f)(X)
+    np.testing.assert_allclose(fg.evaluate.evaluate(graph, X)[0], value, rtol=1e-12)
+
+    def plain(x: Any) -> Any:  # the derivative of z[0], z[1] = s x0, s^2 x0 x1 by hand
+        y = x * 2
+        row = y[0].copy()
+        slope = np.concatenate([x[:1], 2 * 1.5 * x[:-1] * x[1:]])
+        y += (slope * row).sum() * x
+        return (y * y[0].sum()).sum()
+
+    np.testing.assert_allclose(value, plain(X), rtol=1e-12)
+    np.testing.assert_allclose(pullback(np.float64(1))[0], differences(plain, X), rtol=1e-4)
+
+
+def test_an_outer_array_cannot_be_changed_from_inside() -> None:
+    def f(x: Any) -> Any:
+        y = x * 1
+
+        def inner(s: Any) -> Any:
+            nonlocal y
+            y += s
+            return s * 1.0
+
+        fg.grad(inner)(1.0)
+        return y.sum()
+
+    with pytest.raises(fg.errors.LeakedTracerError):
+        fg.grad(f)(X)

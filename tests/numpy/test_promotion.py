@@ -15,15 +15,28 @@ import fungrad as fg
 from fungrad.errors import DtypeError, ShapeError, UnsupportedError
 from fungrad.trace import Tracer
 
-DTYPES = [np.bool_, np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64, np.float32, np.float64]
+DTYPES = [
+    np.bool_,
+    np.int8,
+    np.int16,
+    np.int32,
+    np.int64,
+    np.uint8,
+    np.uint16,
+    np.uint32,
+    np.uint64,
+    np.float32,
+    np.float64,
+]
 BINARY = [
     np.add, np.subtract, np.multiply, np.true_divide, np.floor_divide, np.remainder, np.fmod, np.power, np.maximum,
-    np.minimum, np.fmax, np.arctan2, np.hypot, np.copysign, np.logaddexp, np.less, np.less_equal, np.equal, np.not_equal,
-    np.greater, np.logical_and, np.logical_xor, np.bitwise_and, np.left_shift, np.float_power, np.heaviside, np.divmod,
+    np.minimum, np.fmax, np.arctan2, np.hypot, np.copysign, np.logaddexp, np.less, np.less_equal, np.equal,
+    np.not_equal, np.greater, np.logical_and, np.logical_xor, np.bitwise_and, np.left_shift, np.float_power,
+    np.heaviside, np.divmod,
 ]  # fmt: skip
 OPERATORS = [
-    operator.add, operator.sub, operator.mul, operator.truediv, operator.floordiv, operator.mod, operator.pow, operator.lt,
-    operator.eq, operator.and_, operator.or_, operator.xor,
+    operator.add, operator.sub, operator.mul, operator.truediv, operator.floordiv, operator.mod, operator.pow,
+    operator.lt, operator.eq, operator.and_, operator.or_, operator.xor,
 ]  # fmt: skip
 
 
@@ -87,7 +100,12 @@ def test_two_arrays(ufunc: Any, first: Any, second: Any, pair: Any) -> None:
     agrees(ufunc, filled(pair[0], first), filled(pair[1], second))
 
 
-@given(st.sampled_from([*BINARY, *OPERATORS]), st.sampled_from(DTYPES), st.sampled_from([True, 2, -1, 300, 2**40, 0.5]), st.booleans())
+@given(
+    st.sampled_from([*BINARY, *OPERATORS]),
+    st.sampled_from(DTYPES),
+    st.sampled_from([True, 2, -1, 300, 2**40, 0.5]),
+    st.booleans(),
+)
 def test_array_and_python_number(f: Any, dtype: Any, number: Any, first: bool) -> None:
     x = filled((3,), dtype)
     agrees(f, *((number, x) if first else (x, number)))
@@ -137,7 +155,9 @@ def test_python_numbers_stay_python_numbers() -> None:
 
     def f(x: Any) -> Any:
         y = 2 * x + 1
-        seen.extend([(y * single).dtype, (np.sin(x) * single).dtype, (-abs(x) * single).dtype, ((x > 0) * single).dtype])
+        seen.extend(
+            [(y * single).dtype, (np.sin(x) * single).dtype, (-abs(x) * single).dtype, ((x > 0) * single).dtype]
+        )
         return np.sum(y * single)
 
     assert fg.grad(f)(0.5).dtype == np.float64
