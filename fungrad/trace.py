@@ -54,7 +54,7 @@ class _InternalFiles(dict[str, bool]):
         return internal
 
 
-_INTERNAL = _InternalFiles()
+INTERNAL_FILES = _InternalFiles()
 
 
 class _State(threading.local):
@@ -72,7 +72,7 @@ def _user_site() -> Any:
     if _STATE.site is not None:
         return _STATE.site
     frame = sys._getframe(2)
-    while _INTERNAL[frame.f_code.co_filename]:
+    while INTERNAL_FILES[frame.f_code.co_filename]:
         back = frame.f_back
         if back is None:
             return NOWHERE

@@ -66,7 +66,7 @@ def emit_llvm(program: Program, module: ir.Module, symbols: list[str]) -> ir.Fun
     arguments = [*program.inputs, *program.constants, *program.outputs]
     types = [memory_type(b.type.dtype).as_pointer() for b in arguments]
     signature = ir.FunctionType(I64, [*types, I8.as_pointer()])
-    function = ir.Function(module, signature, module.get_unique_name(f"fungrad_{program.name}"))
+    function = ir.Function(module, signature, module.get_unique_name(f"fungrad_program_{program.name}"))
     function.linkage = "internal"
     function.attributes.add("noinline")
     for argument in function.args:
@@ -187,7 +187,7 @@ class _Emitter:
             ir.VoidType(),
             [I8.as_pointer(), I8.as_pointer(), count, count, count, pointer, *matrix, *matrix, pointer, *matrix],
         )
-        symbol = f"fungrad_{blas.SYMBOLS[dtype]}"
+        symbol = f"fungrad_blas_{blas.SYMBOLS[dtype]}"
         function = self.b.module.globals.get(symbol) or ir.Function(self.b.module, signature, symbol)
         lda = call.m if call.transpose_a else call.k
         ldb = call.k if call.transpose_b else call.n

@@ -54,8 +54,8 @@ def is_native(eqn: Equation) -> bool:
     """Whether the loops of an equation's family can compute this very equation."""
     first = eqn.inputs[0].type.dtype if eqn.inputs else BOOL
     match eqn.op:
-        case Elementwise("pow"):
-            return first.kind == "f"  # negative integer exponents are an error that NumPy raises
+        case Elementwise("pow" | "reciprocal"):
+            return first.kind == "f"  # of integers, NumPy raises for negative exponents and warns about 1 / 0
         case Elementwise("left_shift" | "right_shift"):
             return False  # NumPy defines shifts by the width and more, machines do not
         case Convert(dtype):

@@ -30,7 +30,7 @@ def _register_symbols() -> None:
         for symbol, address in libm_addresses().items():
             binding.add_symbol(symbol, address)
         for dtype, name in blas.SYMBOLS.items():
-            binding.add_symbol(f"fungrad_{name}", blas.address(dtype))
+            binding.add_symbol(f"fungrad_blas_{name}", blas.address(dtype))
         _registered = True
 
 

@@ -62,7 +62,7 @@ COMPARE = {"equal": "==", "less": "<", "less_equal": "<=", "greater": ">", "grea
 def libm_addresses() -> dict[str, int]:
     """The addresses of the C library's functions, by the symbol that compiled code calls."""
     library = ctypes.CDLL("ucrtbase" if sys.platform == "win32" else None)  # None: what Python itself has loaded
-    return {f"fungrad_{f}": ctypes.cast(getattr(library, f), ctypes.c_void_p).value or 0 for f in LIBM.values()}
+    return {f"fungrad_libm_{f}": ctypes.cast(getattr(library, f), ctypes.c_void_p).value or 0 for f in LIBM.values()}
 
 
 def register_type(dtype: DType) -> ir.Type:
@@ -95,7 +95,7 @@ class ScalarMath:
         return self.b.call(function, args)
 
     def libm(self, name: str, *args: ir.Value) -> ir.Value:
-        symbol = f"fungrad_{LIBM[name]}"
+        symbol = f"fungrad_libm_{LIBM[name]}"
         function = self.b.module.globals.get(symbol)
         if function is None:
             function = ir.Function(self.b.module, ir.FunctionType(F64, [F64] * len(args)), symbol)
@@ -272,7 +272,12 @@ class ScalarMath:
     def float_floor_divide(self, x: ir.Value, y: ir.Value, dtype: DType) -> ir.Value:
         b, zero = self.b, self.constant(0, dtype)
         quotient = b.fdiv(x, y)
-        whole = b.fdiv(b.fsub(x, self.float_remainder(x, y, dtype)), y)
+        rest = self.libm("fmod", x, y)
+        uneven = b.and_(
+            b.fcmp_ordered("!=", rest, zero), b.xor(b.fcmp_ordered("<", y, zero), b.fcmp_ordered("<", rest, zero))
+        )
+        whole = b.fdiv(b.fsub(x, rest), y)
+        whole = b.select(uneven, b.fsub(whole, self.constant(1, dtype)), whole)
         floor = self.intrinsic("floor", whole)
         high = b.fcmp_ordered(">", b.fsub(whole, floor), self.constant(0.5, dtype))
         floor = b.select(high, b.fadd(floor, self.constant(1, dtype)), floor)
@@ -346,7 +351,7 @@ class ScalarMath:
                 return b.and_(*args)
             case "clip":
                 return b.and_(b.or_(args[0], args[1]), args[2])
-            case "abs":
+            case "abs" | "floor" | "ceil" | "trunc":
                 return args[0]
             case "isnan" | "isinf":
                 return I1(0)

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from fungrad.errors import ArgumentError, ConcretizationError
-from fungrad.trace import _INTERNAL, Tracer, abstract_purpose, concrete_value, need_value, user_line
+from fungrad.trace import INTERNAL_FILES, Tracer, abstract_purpose, concrete_value, need_value, user_line
 
 
 def known_value(x: Any, action: str, instead: str) -> Any:
@@ -29,7 +29,7 @@ def known_value(x: Any, action: str, instead: str) -> Any:
 def user_call() -> tuple[str, bool]:
     """The expression the user's code is evaluating, and whether it is an assignment `a[i] = v`."""
     frame = sys._getframe(1)
-    while _INTERNAL[frame.f_code.co_filename]:
+    while INTERNAL_FILES[frame.f_code.co_filename]:
         if frame.f_back is None:
             return "", False
         frame = frame.f_back
@@ -63,6 +63,8 @@ def to_array(self: Tracer, dtype: Any = None, copy: Any = None) -> Any:
             "Use fungrad.numpy.array([...]) or np.stack to build arrays from traced values; a traced value alone "
             "already is an array."
         )
+    elif name.startswith(("np.float", "numpy.float")):
+        instead = f"Use x.astype({name})."
     else:
         instead = (
             f"Use a NumPy function that accepts traced arrays in place of {name}, or build sequences of traced "

@@ -39,8 +39,8 @@ _EXAMPLES: dict[Kind, Any] = {int: 0, float: 0.0}
 
 
 def frozen(x: Any) -> Any:
-    """An ndarray nobody else can write to: `x` itself if it is read-only, else a read-only copy."""
-    if x.flags.writeable:
+    """An ndarray nobody else can write to: `x` itself if it and what it is a view of are read-only, else a copy."""
+    if x.flags.writeable or (x.base is not None and not (type(x.base) is np.ndarray and not x.base.flags.writeable)):
         x = x.copy("K")
         x.flags.writeable = False
     return x

@@ -52,7 +52,10 @@ def axis_order(axis: Any, ndim: int, name: str) -> tuple[int, ...]:
 def shape_from(shape: Any) -> Shape:
     """A shape given as an integer or a sequence of integers."""
     given = shape if isinstance(shape, tuple | list) else (shape,)
-    return tuple([int(n.__index__()) for n in given])
+    try:
+        return tuple([int(n.__index__()) for n in given])
+    except AttributeError:
+        raise ShapeError(f"a shape consists of integers, got {shape!r}, at {user_line()}.") from None
 
 
 def completed_shape(x: Any, shape: Any) -> Shape:

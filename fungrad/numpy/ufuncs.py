@@ -24,7 +24,7 @@ from fungrad.numpy.promotion import (
 from fungrad.primitives.convert import convert
 from fungrad.primitives.create import full
 from fungrad.primitives.elementwise import BOOL, ELEMENTWISE, ROWS, erf, logistic
-from fungrad.trace import Tracer, bind, user_line
+from fungrad.trace import Tracer, bind, concrete_value, user_line
 
 ROW_OF: dict[Any, str] = {
     row.function: name for name, row in ROWS.items() if isinstance(row.function, np.ufunc) and name != "stop_gradient"
@@ -121,11 +121,19 @@ def power(x: Any, y: Any) -> Any:
             if y == -1:
                 return bind(ELEMENTWISE["reciprocal"], x)
         if kind in "iu" and type(y) is int and y < 0:
-            raise DtypeError(
-                f"np.power: an integer array to the negative integer power {y} is not an integer, at {user_line()}. "
-                f"Write {float(y)} or convert the base with astype(np.float64)."
-            )
+            raise _negative_power(y)
+    if loop_dtypes(np.power, (kind_of(x), kind_of(y)))[-1].kind == "i":
+        exponents = concrete_value(y) if type(y) is Tracer else y
+        if exponents is not None and np.any(exponents < 0):
+            raise _negative_power("some of the exponents")
     return elementwise("pow", np.power, x, y)
+
+
+def _negative_power(which: Any) -> DtypeError:
+    return DtypeError(
+        f"np.power: an integer to a negative integer power ({which}) is not an integer, at {user_line()}. Convert "
+        "the base with astype(np.float64)."
+    )
 
 
 def positive(x: Any) -> Any:

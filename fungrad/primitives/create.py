@@ -17,7 +17,9 @@ def full(shape: tuple[int, ...], value: Any, dtype: DType) -> Any:
     scalar = dtype.type(value)
     if not shape:
         return scalar
-    return np.ndarray(shape, dtype, np.array(scalar), 0, (0,) * len(shape))
+    memory = np.array(scalar)
+    memory.flags.writeable = False
+    return np.ndarray(shape, dtype, memory, 0, (0,) * len(shape))
 
 
 def zeros_like(x: Any) -> Any:

@@ -13,13 +13,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fungrad.errors import DtypeError, ShapeError
 from fungrad.ir.primitive import Cotangent, Primitive, Value
-from fungrad.ir.types import ArrayType, array_type
+from fungrad.ir.types import ArrayType, DType, array_type
 from fungrad.trace import bind
 
 Partial = Callable[..., Any] | None  # (t, out, *inputs) -> t times the partial derivative
@@ -212,6 +213,19 @@ ROWS: dict[str, Row] = {
 }
 
 
+@lru_cache(maxsize=None)
+def _is_defined(row: str, dtype: DType) -> bool:
+    """Whether the row's function computes in `dtype` itself, without promoting its operands."""
+    function = ROWS[row].function
+    if not isinstance(function, np.ufunc):
+        return dtype.kind == "f" or function in (_select, _clip)
+    try:
+        found = function.resolve_dtypes((*[dtype] * function.nin, None))
+    except TypeError:
+        return False
+    return found[0] == dtype and found[-1] == (BOOL if ROWS[row].result == "bool" else dtype)
+
+
 @dataclass(frozen=True, slots=True)
 class Elementwise(Primitive):
     """A row of the table, applied to operands of one shape.
@@ -237,6 +251,8 @@ class Elementwise(Primitive):
                 raise ShapeError(f"{self.row}: operand {position} has type {type}, expected shape {last.shape}")
             if type.dtype != last.dtype and not (self.row == "select" and position == 0):
                 raise DtypeError(f"{self.row}: operand {position} has type {type}, expected dtype {last.dtype}")
+        if not _is_defined(self.row, last.dtype):
+            raise DtypeError(f"{self.row} is not defined for {last}; convert the operands to a floating-point dtype first")
         return array_type(last.shape, BOOL) if row.result == "bool" else last
 
     def evaluate(self, *arrays: Any) -> Any:

@@ -67,9 +67,7 @@ def agrees(f: Any, *operands: Any) -> None:
     try:
         with np.errstate(all="ignore"):
             expected = f(*operands)
-    except (TypeError, OverflowError, ValueError) as error:
-        if "negative integer power" in str(error):
-            return
+    except (TypeError, OverflowError, ValueError):
         with pytest.raises((DtypeError, ShapeError)):
             run(f, *operands)
         return

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from fungrad.errors import DtypeError
 from fungrad.ir.graph import Graph
 from fungrad.ir.types import ArrayType, array_type, type_of
 from fungrad.primitives.contract import Dot
@@ -27,14 +28,13 @@ MAX_SIZE = 80
 
 @lru_cache
 def row_defined(row: str, dtype: Any) -> bool:
-    """Whether NumPy computes a row in this dtype and gives the result type that the primitive infers."""
-    operands = [np.ones(2, np.bool_ if row == "select" and i == 0 else dtype) for i in range(len(ROWS[row].partials))]
+    """Whether a row may be applied to operands of this dtype."""
+    types = [array_type((2,), np.dtype(np.bool_) if row == "select" and i == 0 else dtype) for i in range(len(ROWS[row].partials))]
     try:
-        with np.errstate(all="ignore"):
-            out = ROWS[row].function(*operands)
-    except TypeError:
+        ELEMENTWISE[row].infer(*types)
+    except DtypeError:
         return False
-    return bool(out.dtype == (np.bool_ if ROWS[row].result == "bool" else dtype))
+    return True
 
 
 def random_values(rng: np.random.Generator, type: ArrayType) -> Any:

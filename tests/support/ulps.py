@@ -19,5 +19,7 @@ def ulp_distance(x: Any, y: Any) -> Any:
     """How many floats lie between x and y: 0 where both are nan, huge where one is. Differences are taken as floats."""
     x, y = np.atleast_1d(np.asarray(x)), np.atleast_1d(np.asarray(y))
     nan_x, nan_y = np.isnan(x), np.isnan(y)
-    apart = np.abs(_ordered(x).astype(np.float64) - _ordered(y).astype(np.float64))
+    a, b = _ordered(x), _ordered(y)
+    near = (a < 0) == (b < 0)  # then the difference of integers does not overflow
+    apart = np.where(near, np.abs(a - np.where(near, b, a)).astype(float), np.abs(a.astype(float) - b.astype(float)))
     return np.where(nan_x | nan_y, np.where(nan_x & nan_y, 0.0, 2.0**63), apart)
