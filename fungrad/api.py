@@ -23,6 +23,7 @@ from fungrad.errors import ArgumentError, FungradError, NonScalarError, NotDiffe
 from fungrad.ir.graph import Graph
 from fungrad.ir.printing import identifiers
 from fungrad.ir.types import type_of
+from fungrad.numpy.promotion import frozen
 from fungrad.primitives.elementwise import ELEMENTWISE
 from fungrad.trace import Tracer, bind, trace
 from fungrad.transforms.vjp import vjp as flat_vjp
@@ -147,9 +148,12 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> Any:
         structures[:] = [structure, aux_structure]
         return [*found, *aux]
 
-    results, flat_pullback = flat_vjp(flat, leaves.values, "vjp", leaves.weak)
+    # the pullback may run after the user has changed the arrays in place, so it works on arrays of its own
+    primal_values = [frozen(x) if type(x) is np.ndarray else x for x in leaves.values]
+    results, flat_pullback = flat_vjp(flat, primal_values, "vjp", leaves.weak)
     count = structures[0].leaves
     outs = [as_leaf(x, f"output {i} of {function_name(f)}")[0] for i, x in enumerate(results[:count])]
+    outs = [x.copy() if type(x) is np.ndarray else x for x in outs]
 
     def pullback(ct: Any) -> Any:
         cts = _check_cotangents(ct, structures[0], outs)
@@ -283,7 +287,9 @@ def _match(ct: Any, expected: Any, found: list[Any]) -> bool:
         return tree.structure(ct) is tree.LEAF
     parts, shape = tree.split(ct)
     wanted, wanted_shape = tree.split(expected)
-    return shape == wanted_shape and all(_match(c, e, found) for c, e in zip(parts, wanted, strict=True))
+    if shape != wanted_shape or len(parts) != len(wanted):
+        return False
+    return all(_match(c, e, found) for c, e in zip(parts, wanted, strict=True))
 
 
 def _own(found: Sequence[Any], others: Sequence[Any] = ()) -> list[Any]:

@@ -15,7 +15,7 @@ import numpy as np
 from fungrad import tree
 from fungrad.errors import ArgumentError, DtypeError, FungradError, TreeError
 from fungrad.ir.types import array_type
-from fungrad.trace import Tracer
+from fungrad.trace import Tracer, leaked
 
 _NUMBERS: dict[type, type[np.generic]] = {bool: np.bool_, int: np.int64, float: np.float64}
 
@@ -34,6 +34,7 @@ def as_leaf(leaf: Any, path: str) -> tuple[Any, bool]:
     Raises:
         TreeError: the leaf is not an array or a number.
         DtypeError: its dtype is not supported.
+        LeakedTracerError: it is a tracer of a transformation that has finished.
     """
     kind = type(leaf)
     if kind is np.ndarray or isinstance(leaf, np.generic):
@@ -43,6 +44,8 @@ def as_leaf(leaf: Any, path: str) -> tuple[Any, bool]:
             raise DtypeError(f"{path}: {error}") from None
         return leaf, False
     if kind is Tracer:
+        if not leaf.owner.live:
+            raise leaked(leaf)
         return leaf, leaf.weak
     if kind in _NUMBERS:
         try:

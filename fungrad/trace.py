@@ -268,7 +268,7 @@ def bind(op: Primitive, *inputs: Any) -> Any:
         if type(x) is Tracer:
             trace = x.owner
             if not trace.live:
-                raise _leaked(x)
+                raise leaked(x)
             if top is None or trace.level > top.level:
                 top = trace
     if top is None:
@@ -276,7 +276,8 @@ def bind(op: Primitive, *inputs: Any) -> Any:
     return top.record(op, inputs)
 
 
-def _leaked(tracer: Tracer) -> LeakedTracerError:
+def leaked(tracer: Tracer) -> LeakedTracerError:
+    """The error for a tracer whose transformation has finished."""
     return LeakedTracerError(
         f"a traced value {tracer.type} made under {tracer.owner.purpose} was used at {user_line()}, after that "
         "transformation had finished. It was probably stored in a global, an attribute or a list outside the function. "

@@ -1,7 +1,8 @@
 """Scalar operations of the loop IR in LLVM, with NumPy's meaning: nan, signed zeros, division by zero, integer
 overflow.
 
-Transcendental functions are the C library's double-precision ones; in float32 they are evaluated in double and rounded,
+Exponentials and logarithms are in `vectormath`. The other transcendental functions are the C library's double-precision
+ones; in float32 they are evaluated in double and rounded,
 which is slower than a float32 polynomial and within half an ulp.
 """
 
@@ -17,27 +18,20 @@ import numpy as np
 from llvmlite import ir
 
 from fungrad.ir.types import DType
+from fungrad.jit import vectormath
 
 I1, I8, I32, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
 F32, F64 = ir.FloatType(), ir.DoubleType()
 
 LIBM = {
-    "exp": "exp",
-    "exp2": "exp2",
-    "expm1": "expm1",
-    "log": "log",
     "log2": "log2",
     "log10": "log10",
-    "log1p": "log1p",
     "sin": "sin",
     "cos": "cos",
     "tan": "tan",
     "arcsin": "asin",
     "arccos": "acos",
     "arctan": "atan",
-    "sinh": "sinh",
-    "cosh": "cosh",
-    "tanh": "tanh",
     "arcsinh": "asinh",
     "arccosh": "acosh",
     "arctanh": "atanh",
@@ -177,6 +171,8 @@ class ScalarMath:
             return arithmetic[op](*args, flags=flags)
         if op == "pow":
             return self.power(args, dtype)
+        if op in vectormath.FUNCTIONS:
+            return vectormath.apply(op, b, args[0])
         if op in LIBM:
             return self.libm(op, *args)
         if op in INTRINSICS:
@@ -245,18 +241,12 @@ class ScalarMath:
     def float_clip(self, x: ir.Value, low: ir.Value, high: ir.Value, dtype: DType) -> ir.Value:
         return self.float_minimum(self.float_maximum(x, low, dtype), high, dtype)
 
-    def float_logistic(self, x: ir.Value, dtype: DType) -> ir.Value:
-        b, one = self.b, self.constant(1, dtype)
-        e = self.libm("exp", b.fneg(self.intrinsic("fabs", x)))
-        below = b.fadd(one, e)
-        positive = b.fcmp_ordered(">=", x, self.constant(0, dtype))
-        return b.fdiv(b.select(positive, one, e), below)
-
     def float_logaddexp(self, x: ir.Value, y: ir.Value, dtype: DType) -> ir.Value:
         b = self.b
         gap = b.fsub(x, y)
         larger = b.select(b.fcmp_ordered(">", gap, self.constant(0, dtype)), x, y)
-        total = b.fadd(larger, self.libm("log1p", self.libm("exp", b.fneg(self.intrinsic("fabs", gap)))))
+        share = vectormath.apply("exp", b, b.fneg(self.intrinsic("fabs", gap)))
+        total = b.fadd(larger, vectormath.apply("log1p", b, share))
         same = b.fcmp_ordered("==", x, y)  # also where both are infinite and the gap is nan
         return b.select(same, b.fadd(x, self.constant(math.log(2.0), dtype)), total)
 

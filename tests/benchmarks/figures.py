@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import statistics
 import subprocess
@@ -15,6 +16,11 @@ import numpy as np
 import fungrad as fg
 
 ROOT = Path(__file__).parent.parent.parent
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _seconds_of(code: str, runs: int = 9) -> float:
@@ -97,8 +103,6 @@ def digits() -> list[tuple[str, str]]:
 
 
 def _path() -> dict[str, str]:
-    import os
-
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 

@@ -7,6 +7,7 @@ source as plain Python.
 """
 
 import numpy as np
+import pytest
 from hypothesis import Phase, given, settings
 
 from fungrad.evaluate import evaluate
@@ -85,10 +86,7 @@ def has_reassociation(program):
     return any(walk(program.body))
 
 
-@settings(max_examples=60, phases=[Phase.explicit, Phase.generate])  # shrinking would compile thousands of programs
-@given(programs())
-def test_each_equation_of_a_compiled_program(drawn):
-    graph, inputs = drawn
+def check_each_equation(graph, inputs):
     verify(graph)
     kept = [x.copy() for x in inputs]
     compiled = Compiled(graph)
@@ -100,11 +98,8 @@ def test_each_equation_of_a_compiled_program(drawn):
     check_equations(graph, inputs, run_source(compiled.program, inputs))
 
 
-@settings(max_examples=60, phases=[Phase.explicit, Phase.generate])  # shrinking would compile thousands of programs
-@given(programs())
-def test_fused_programs_compute_the_same(drawn):
+def check_fused(graph, inputs):
     """With only the last results as outputs most values are never stored. Nothing may change but the order of sums."""
-    graph, inputs = drawn
     exported = Compiled(graph)
     last = Graph(graph.inputs, graph.equations, graph.outputs[-2:], graph.name, graph.input_names)
     fused = Compiled(last)
@@ -146,3 +141,26 @@ def outputs_of(graph):
 
 def same(x, y):
     return (x == y) | (np.isnan(x) & np.isnan(y))
+
+
+NO_SHRINKING = [Phase.explicit, Phase.generate]  # it would compile thousands of programs
+
+
+@settings(max_examples=25, phases=NO_SHRINKING)
+@given(programs())
+def test_each_equation_of_a_compiled_program(drawn):
+    check_each_equation(*drawn)
+
+
+@settings(max_examples=25, phases=NO_SHRINKING)
+@given(programs())
+def test_fused_programs_compute_the_same(drawn):
+    check_fused(*drawn)
+
+
+@pytest.mark.fuzz
+@settings(max_examples=300, phases=NO_SHRINKING, derandomize=False)
+@given(programs(max_steps=40))
+def test_many_programs(drawn):
+    check_each_equation(*drawn)
+    check_fused(*drawn)

@@ -1,0 +1,150 @@
+"""Compiled gradients beside JAX's: `python -m tests.benchmarks.compiled`. Values are compared before anything is timed."""
+
+from __future__ import annotations
+
+import functools
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import fungrad as fg
+
+jax.config.update("jax_enable_x64", True)
+RNG = np.random.default_rng(0)
+RATE = np.float32(0.01)
+CHAIN = 20  # calls in a measured run
+
+
+def perceptron_step(xp: Any, value_and_grad: Any) -> Callable[..., Any]:
+    """One SGD step of a tanh network with softmax cross-entropy: params, x, y -> params."""
+
+    def loss(params: Any, x: Any, y: Any) -> Any:
+        for w, b in params[:-1]:
+            x = xp.tanh(x @ w + b)
+        w, b = params[-1]
+        z = x @ w + b
+        z = z - xp.max(z, axis=1, keepdims=True)
+        log_p = z - xp.log(xp.sum(xp.exp(z), axis=1, keepdims=True))
+        return -xp.mean(xp.sum(y * log_p, axis=1))
+
+    def step(params: Any, x: Any, y: Any) -> Any:
+        _, grads = value_and_grad(loss)(params, x, y)
+        return [(w - RATE * gw, b - RATE * gb) for (w, b), (gw, gb) in zip(params, grads, strict=True)]
+
+    return step
+
+
+def step_case(sizes: list[int], batch: int) -> tuple[Any, Any, Any]:
+    """Chains of training steps: ours, JAX waiting each step, JAX donated and asynchronous."""
+    params = [
+        ((RNG.normal(size=(n, m)) / np.sqrt(n)).astype(np.float32), np.zeros(m, np.float32))
+        for n, m in zip(sizes[:-1], sizes[1:], strict=True)
+    ]
+    x = RNG.normal(size=(batch, sizes[0])).astype(np.float32)
+    y = np.eye(sizes[-1], dtype=np.float32)[RNG.integers(0, sizes[-1], batch)]
+    ours = fg.jit(perceptron_step(np, fg.value_and_grad))
+    plain = jax.jit(perceptron_step(jnp, jax.value_and_grad))
+    best = jax.jit(perceptron_step(jnp, jax.value_and_grad), donate_argnums=0)
+    jx, jy = jnp.asarray(x), jnp.asarray(y)
+    device = jax.tree.map(jnp.asarray, params)
+    _same(ours(params, x, y), plain(device, jx, jy), 1e-5)
+
+    def run_ours() -> None:
+        p = params
+        for _ in range(CHAIN):
+            p = ours(p, x, y)
+
+    def run_plain() -> None:
+        p = device
+        for _ in range(CHAIN):
+            p = jax.block_until_ready(plain(p, jx, jy))
+
+    def run_best() -> None:
+        p = jax.tree.map(jnp.array, params)
+        for _ in range(CHAIN):
+            p = best(p, jx, jy)
+        jax.block_until_ready(p)
+
+    return run_ours, run_plain, run_best
+
+
+def gradient_case(make: Callable[[Any], Any], *arguments: Any) -> tuple[Any, Any, Any]:
+    """The gradient of a scalar function, call by call."""
+    ours, theirs = fg.jit(fg.grad(make(np))), jax.jit(jax.grad(make(jnp)))
+    device = [jnp.asarray(x) for x in arguments]
+    _same(ours(*arguments), theirs(*device), 1e-4 if arguments[0].dtype == np.float32 else 1e-9)
+
+    def run(f: Any, xs: Any, wait: Any) -> None:
+        for _ in range(CHAIN):
+            wait(f(*xs))
+
+    def run_best() -> None:
+        jax.block_until_ready([theirs(*device) for _ in range(CHAIN)])
+
+    return (
+        functools.partial(run, ours, arguments, lambda r: r),
+        functools.partial(run, theirs, device, jax.block_until_ready),
+        run_best,
+    )
+
+
+def _same(ours: Any, theirs: Any, tolerance: float) -> None:
+    for a, b in zip(fg.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+def waves(xp: Any) -> Any:
+    return lambda x: xp.sum(xp.tanh(xp.sin(x) * xp.exp(-x * x)))
+
+
+def cross_entropy(xp: Any) -> Any:
+    def loss(z: Any) -> Any:
+        z = z - xp.max(z, axis=1, keepdims=True)
+        return xp.mean(xp.log(xp.sum(xp.exp(z), axis=1)) - z[:, 0])
+
+    return loss
+
+
+def rosenbrock(xp: Any) -> Any:
+    return lambda x: xp.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
+
+
+CASES: dict[str, Callable[[], tuple[Any, Any, Any]]] = {
+    "MLP step 64-32-10, batch 32, f32": lambda: step_case([64, 32, 10], 32),
+    "MLP step 64-128-64-10, batch 64, f32": lambda: step_case([64, 128, 64, 10], 64),
+    "MLP step 784-256-128-10, batch 128, f32": lambda: step_case([784, 256, 128, 10], 128),
+    "sum(tanh(sin(x) exp(-x x))), n = 1,000, f64": lambda: gradient_case(waves, RNG.normal(size=1000)),
+    "the same, n = 100,000, f32": lambda: gradient_case(waves, RNG.normal(size=100_000).astype(np.float32)),
+    "cross-entropy 128 x 1000, f32": lambda: gradient_case(
+        cross_entropy, RNG.normal(size=(128, 1000)).astype(np.float32)
+    ),
+    "Rosenbrock, n = 100,000, f64": lambda: gradient_case(rosenbrock, RNG.normal(size=100_000)),
+}
+
+
+def main(rounds: int = 15) -> list[tuple[str, float, float, float]]:
+    """Microseconds a call for each case: ours, JAX plain, JAX best."""
+    rows = []
+    for name, make in CASES.items():
+        runs = make()
+        for run in runs:
+            run()
+        times: list[list[float]] = [[], [], []]
+        for _ in range(rounds):
+            for run, seen in zip(runs, times, strict=True):
+                start = time.perf_counter()
+                run()
+                seen.append(time.perf_counter() - start)
+        ours, plain, best = (1e6 * statistics.median(seen) / CHAIN for seen in times)
+        rows.append((name, ours, plain, min(plain, best)))
+        print(f"{name:48}{ours:10.0f} us   JAX plain {plain / ours:6.2f}   best {min(plain, best) / ours:6.2f}", flush=True)
+    return rows
+
+
+if __name__ == "__main__":
+    main()
