@@ -12,7 +12,9 @@ settings.load_profile("fungrad")
 
 def pytest_addoption(parser):
     parser.addoption(
-        "--update-golden", action="store_true", help="write the golden files of tests/**/golden from what the code prints"
+        "--update-golden",
+        action="store_true",
+        help="write the golden files of tests/**/golden from what the code prints",
     )
 
 

@@ -39,7 +39,7 @@ def layer_of(dotted):
 
 
 def imports(path):
-    """Every fungrad layer a file imports from, with the line; imports inside functions and under TYPE_CHECKING count."""
+    """Every fungrad layer a file imports from, with the line; also inside functions and under TYPE_CHECKING."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]

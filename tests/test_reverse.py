@@ -19,7 +19,7 @@ X = np.array([0.3, -0.7, 1.1])
 grad = fg.grad
 
 
-# -- arguments ----------------------------------------------------------------------------------------------------------
+# -- arguments -------------------------------------------------------------------------------------------------------
 
 
 def three(a, b, c):
@@ -28,7 +28,16 @@ def three(a, b, c):
 
 @pytest.mark.parametrize(
     ("argnums", "expected"),
-    [(0, 12.0), (1, 4.0), (-3, 12.0), (-2, 4.0), ((0, 1), (12.0, 4.0)), ((1, 0), (4.0, 12.0)), ((-2,), (4.0,)), ([0], (12.0,))],
+    [
+        (0, 12.0),
+        (1, 4.0),
+        (-3, 12.0),
+        (-2, 4.0),
+        ((0, 1), (12.0, 4.0)),
+        ((1, 0), (4.0, 12.0)),
+        ((-2,), (4.0,)),
+        ([0], (12.0,)),
+    ],
 )
 def test_argnums(argnums, expected):
     assert grad(three, argnums)(2.0, 3.0, X) == expected
@@ -56,7 +65,7 @@ def test_has_aux():
     assert type(aux["y"]) is np.ndarray
     (value, aux), found = fg.value_and_grad(f, has_aux=True)(X)
     assert value == np.sum(np.sin(X))
-    out, pullback, aux = fg.vjp(lambda x: (x * 2, "aux"), X, has_aux=True)
+    _out, pullback, aux = fg.vjp(lambda x: (x * 2, "aux"), X, has_aux=True)
     assert aux == "aux"
     np.testing.assert_array_equal(pullback(X)[0], 2 * X)
 
@@ -112,7 +121,7 @@ def test_result_of_exp_may_be_changed_before_the_pullback():
     np.testing.assert_allclose(pullback(np.ones(3))[0], np.exp(X), rtol=1e-15)
 
 
-# -- nesting --------------------------------------------------------------------------------------------------------------
+# -- nesting ---------------------------------------------------------------------------------------------------------
 
 
 def nth(f, n):
@@ -126,8 +135,14 @@ def nth(f, n):
     [
         (np.sin, [np.sin, np.cos, lambda x: -np.sin(x), lambda x: -np.cos(x), np.sin]),
         (np.exp, [np.exp] * 5),
-        (lambda x: x**5, [lambda x: x**5, lambda x: 5 * x**4, lambda x: 20 * x**3, lambda x: 60 * x**2, lambda x: 120 * x]),
-        (lambda x: x * np.log(x), [None, lambda x: np.log(x) + 1, lambda x: 1 / x, lambda x: -1 / x**2, lambda x: 2 / x**3]),
+        (
+            lambda x: x**5,
+            [lambda x: x**5, lambda x: 5 * x**4, lambda x: 20 * x**3, lambda x: 60 * x**2, lambda x: 120 * x],
+        ),
+        (
+            lambda x: x * np.log(x),
+            [None, lambda x: np.log(x) + 1, lambda x: 1 / x, lambda x: -1 / x**2, lambda x: 2 / x**3],
+        ),
     ],
 )
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
@@ -135,7 +150,7 @@ def test_nested_gradients(f, derivatives, depth):
     assert nth(f, depth)(0.7) == pytest.approx(float(derivatives[depth](0.7)), rel=1e-12)
 
 
-# Each of these mixes an inner derivative with an outer variable; a system that confuses the two levels gives another number.
+# Each mixes an inner derivative with an outer variable; a system that confuses the two levels gives another number.
 CONFUSION = {
     "classic": (lambda x: x * grad(lambda y: x + y)(1.0), 1.0),
     "classic, product": (lambda x: x * grad(lambda y: x * y)(2.0), 2 * 3.0),
@@ -148,7 +163,7 @@ CONFUSION = {
     "sum of levels": (lambda x: grad(lambda y: y * grad(lambda z: x * y * z)(x))(x), 12.0),  # 2 x y at y=x
     "three deep": (lambda x: grad(lambda y: grad(lambda z: x * y**2 * z**3)(y))(x), 48 * 3.0**3),  # of 12 x^4
     "branch on the inner": (lambda x: grad(lambda y: x * y if y > 0 else x + y)(1.0) * x, 6.0),
-    "through a list": (lambda x: sum(grad(lambda y: y * v)(1.0) * v for v in [x, 2 * x]), 2 * 3.0 + 8 * 3.0),
+    "through a list": (lambda x: sum(grad(lambda y, v=v: y * v)(1.0) * v for v in [x, 2 * x]), 2 * 3.0 + 8 * 3.0),
     "inner value used outside": (lambda x: x * float(fg.value_and_grad(lambda y: y * y)(3.0)[0]), 9.0),
     "array inside": (lambda x: np.sum(grad(lambda y: np.sum(x * y**2))(X) * X), 2 * np.sum(X * X)),
     "vjp inside": (lambda x: fg.vjp(lambda y: x * y, x)[1](x)[0], 2 * 3.0),
@@ -190,7 +205,7 @@ def test_hessian_by_rows():
         np.testing.assert_allclose(hessian[i], (grad(f)(X + e) - grad(f)(X - e)) / (2 * h), rtol=1e-7, atol=1e-8)
 
 
-# -- the function runs ----------------------------------------------------------------------------------------------------
+# -- the function runs -----------------------------------------------------------------------------------------------
 
 
 def test_python_control_flow_on_values():
@@ -255,26 +270,30 @@ def test_a_wide_graph_needs_no_recursion():
     def f(x):
         terms = [x * k for k in range(2000)]
         while len(terms) > 1:
-            terms = [a + b for a, b in zip(terms[::2], terms[1::2], strict=False)] + ([terms[-1]] if len(terms) % 2 else [])
+            terms = [a + b for a, b in zip(terms[::2], terms[1::2], strict=False)] + (
+                [terms[-1]] if len(terms) % 2 else []
+            )
         return terms[0]
 
     assert grad(f)(1.0) == sum(range(2000))
 
 
-# -- tracing leaves nothing behind ------------------------------------------------------------------------------------------
+# -- tracing leaves nothing behind -----------------------------------------------------------------------------------
 
 
-class Oops(Exception):
+class OopsError(Exception):
     pass
 
 
 def raises(x):
-    raise Oops
+    raise OopsError
 
 
-@pytest.mark.parametrize("transform", [grad, fg.jit, fg.make_graph, lambda f: lambda x: fg.vjp(f, x), lambda f: grad(grad(f))])
+@pytest.mark.parametrize(
+    "transform", [grad, fg.jit, fg.make_graph, lambda f: lambda x: fg.vjp(f, x), lambda f: grad(grad(f))]
+)
 def test_an_exception_inside_leaves_tracing_clean(transform):
-    with pytest.raises(Oops):
+    with pytest.raises(OopsError):
         transform(raises)(1.0)
     assert _STATE.depth == 0
     assert _STATE.site is None

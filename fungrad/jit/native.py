@@ -16,7 +16,7 @@ from llvmlite import binding
 from numba import from_dtype, njit, types
 from numba.extending import intrinsic
 
-from fungrad.jit import blas, host_calls
+from fungrad.jit import blas, host_calls, vectortrig
 from fungrad.jit.emit_llvm import arena_layout, emit_llvm
 from fungrad.jit.loops import Buffer, Program
 from fungrad.jit.native_math import libm_addresses
@@ -31,6 +31,7 @@ def _register_symbols() -> None:
             binding.add_symbol(symbol, address)
         for dtype, name in blas.SYMBOLS.items():
             binding.add_symbol(f"fungrad_blas_{name}", blas.address(dtype))
+        binding.add_symbol(vectortrig.SYMBOL, vectortrig.two_over_pi_table().ctypes.data)
         _registered = True
 
 

@@ -26,8 +26,6 @@ F32, F64 = ir.FloatType(), ir.DoubleType()
 LIBM = {
     "log2": "log2",
     "log10": "log10",
-    "sin": "sin",
-    "cos": "cos",
     "tan": "tan",
     "arcsin": "asin",
     "arccos": "acos",

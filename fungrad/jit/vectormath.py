@@ -15,20 +15,19 @@ tests/jit/test_vectormath.py measures the error of each function in ulp against 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
 
+from fungrad.jit import vectortrig
+from fungrad.jit.registers import SINGLE, Number, format_of
+
 
 class _Tables(NamedTuple):
     """What differs between the precisions."""
 
-    bits: int
-    mantissa: int
-    bias: int
-    round_magic: float  # 1.5 * 2**mantissa: adding it rounds to an integer, which then stands in the low bits
     ln2_high: float
     ln2_low: float
     exp_top: float  # above this exp overflows, whatever is below it may not
@@ -37,17 +36,14 @@ class _Tables(NamedTuple):
     log: tuple[float, ...]  # (2 atanh(s)/s - 2) / s**2 in s**2
     tanh: tuple[float, ...]  # (tanh(x)/x - 1) / x**2 in x**2, on |x| <= tanh_small
     tanh_small: float
+    tanh_large: float  # beyond this tanh is 1
     sinh: tuple[float, ...]  # (sinh(x)/x - 1) / x**2 in x**2, on |x| < 1
     tiny: float  # smallest normal number
     tiny_scale: float  # brings subnormal numbers into the normal range
     tiny_shift: int
 
 
-F64 = _Tables(
-    bits=64,
-    mantissa=52,
-    bias=1023,
-    round_magic=1.5 * 2.0**52,
+_DOUBLE = _Tables(
     ln2_high=0.6931471805599453,
     ln2_low=2.3190468138462996e-17,
     exp_top=709.8,
@@ -90,17 +86,14 @@ F64 = _Tables(
         -0.3333333333333333,
     ),
     tanh_small=0.5625,
+    tanh_large=22.0,
     sinh=tuple(1 / math.factorial(n) for n in range(17, 1, -2)),
     tiny=2.0**-1022,
     tiny_scale=2.0**54,
     tiny_shift=54,
 )
 
-F32 = _Tables(
-    bits=32,
-    mantissa=23,
-    bias=127,
-    round_magic=1.5 * 2.0**23,
+_SINGLE = _Tables(
     ln2_high=0.6931471824645996,
     ln2_low=-1.904654299957768e-09,
     exp_top=88.8,
@@ -124,6 +117,7 @@ F32 = _Tables(
         -0.33333333331843856,
     ),
     tanh_small=0.5625,
+    tanh_large=10.0,
     sinh=tuple(1 / math.factorial(n) for n in range(11, 1, -2)),
     tiny=2.0**-126,
     tiny_scale=2.0**25,
@@ -131,99 +125,14 @@ F32 = _Tables(
 )
 
 
-class Number:
-    """A floating-point value in registers, with operators. Python numbers mix in as constants."""
-
-    __slots__ = ("b", "tables", "value")
-
-    def __init__(self, b: ir.IRBuilder, tables: _Tables, value: ir.Value) -> None:
-        self.b = b
-        self.tables = tables
-        self.value = value
-
-    def _with(self, value: ir.Value) -> Number:
-        return Number(self.b, self.tables, value)
-
-    def lift(self, x: Number | float) -> Number:
-        """A constant of this precision."""
-        if isinstance(x, Number):
-            return x
-        rounded = float(np.float32(x)) if self.tables.bits == 32 else float(x)
-        return self._with(ir.Constant(self.value.type, rounded))
-
-    def __add__(self, other: Number | float) -> Number:
-        return self._with(self.b.fadd(self.value, self.lift(other).value))
-
-    def __sub__(self, other: Number | float) -> Number:
-        return self._with(self.b.fsub(self.value, self.lift(other).value))
-
-    def __rsub__(self, other: float) -> Number:
-        return self.lift(other) - self
-
-    def __mul__(self, other: Number | float) -> Number:
-        return self._with(self.b.fmul(self.value, self.lift(other).value))
-
-    __rmul__ = __mul__
-    __radd__ = __add__
-
-    def __truediv__(self, other: Number | float) -> Number:
-        return self._with(self.b.fdiv(self.value, self.lift(other).value))
-
-    def __rtruediv__(self, other: float) -> Number:
-        return self.lift(other) / self
-
-    def __neg__(self) -> Number:
-        return self._with(self.b.fneg(self.value))
-
-    def times_plus(self, x: Number | float, y: Number | float) -> Number:
-        """self * x + y with one rounding."""
-        return self._call("fma", self.lift(x), self.lift(y))
-
-    def abs(self) -> Number:
-        return self._call("fabs")
-
-    def with_sign_of(self, other: Number) -> Number:
-        return self._call("copysign", other)
-
-    def _call(self, name: str, *others: Number) -> Number:
-        kind = self.value.type
-        signature = ir.FunctionType(kind, [kind] * (1 + len(others)))
-        function = self.b.module.declare_intrinsic(f"llvm.{name}", [kind], signature)
-        return self._with(self.b.call(function, [self.value, *(x.value for x in others)]))
-
-    def compare(self, sign: str, other: Number | float) -> ir.Value:
-        """False where either side is nan."""
-        return self.b.fcmp_ordered(sign, self.value, self.lift(other).value)
-
-    def where(self, condition: ir.Value, other: Number | float) -> Number:
-        """self where the condition holds, else other."""
-        return self._with(self.b.select(condition, self.value, self.lift(other).value))
-
-    @property
-    def bits_type(self) -> ir.Type:
-        return ir.IntType(self.tables.bits)
-
-    def bits(self) -> ir.Value:
-        return self.b.bitcast(self.value, self.bits_type)
-
-    def from_bits(self, bits: ir.Value) -> Number:
-        return self._with(self.b.bitcast(bits, self.value.type))
-
-    def integer(self, value: int) -> ir.Value:
-        return ir.Constant(self.bits_type, value)
-
-    def polynomial(self, coefficients: Sequence[float]) -> Number:
-        """Horner's rule, highest power first."""
-        total = self.lift(coefficients[0])
-        for c in coefficients[1:]:
-            total = total.times_plus(self, c)
-        return total
+def _tables(x: Number) -> _Tables:
+    return _SINGLE if x.format is SINGLE else _DOUBLE
 
 
 def _power_of_two(x: Number, k: ir.Value) -> Number:
     """2**k for k in the range of normal exponents."""
-    t, b = x.tables, x.b
-    return x.from_bits(b.shl(b.add(k, x.integer(t.bias)), x.integer(t.mantissa)))
+    b = x.b
+    return x.from_bits(b.shl(b.add(k, x.integer(x.format.bias)), x.integer(x.format.mantissa)))
 
 
 def _scale(x: Number, k: ir.Value) -> Number:
@@ -235,10 +144,8 @@ def _scale(x: Number, k: ir.Value) -> Number:
 
 def _reduce(x: Number) -> tuple[Number, Number, ir.Value]:
     """r, low and k with x = k log 2 + r + low, where low is the rounding error of r."""
-    t, b = x.tables, x.b
-    shifted = x.times_plus(1.4426950408889634, t.round_magic)
-    k = b.sub(shifted.bits(), x.lift(t.round_magic).bits())
-    whole = shifted - t.round_magic
+    t = _tables(x)
+    whole, k = x.rounded(1.4426950408889634)
     exact = (-whole).times_plus(t.ln2_high, x)
     r = (-whole).times_plus(t.ln2_low, exact)
     return r, (-whole).times_plus(t.ln2_low, exact - r), k
@@ -246,7 +153,7 @@ def _reduce(x: Number) -> tuple[Number, Number, ir.Value]:
 
 def _clamped(x: Number) -> Number:
     """x within the range where exp is neither 0 nor infinite; nan stays nan."""
-    t = x.tables
+    t = _tables(x)
     x = x.lift(t.exp_top).where(x.compare(">", t.exp_top), x)
     return x.lift(t.exp_bottom).where(x.compare("<", t.exp_bottom), x)
 
@@ -254,7 +161,7 @@ def _clamped(x: Number) -> Number:
 def _exp_parts(x: Number) -> tuple[Number, Number, ir.Value]:
     """exp(x) = (high + low) 2**k, where low is the rounding error of high, for x already clamped."""
     r, lost, k = _reduce(x)
-    u = r + (r * r).times_plus(r.polynomial(x.tables.exp), lost)
+    u = r + (r * r).times_plus(r.polynomial(_tables(x).exp), lost)
     high = 1.0 + u
     return high, u - (high - 1.0), k
 
@@ -265,14 +172,12 @@ def exp(x: Number) -> Number:
 
 
 def exp2(x: Number) -> Number:
-    t, b = x.tables, x.b
-    limit = float(t.bias + 1)
+    t, form = _tables(x), x.format
+    limit, lowest = float(form.bias + 1), -float(form.bias + form.mantissa + 1)
     c = x.lift(limit).where(x.compare(">", limit), x)
-    lowest = -float(t.bias + t.mantissa + 1)
     c = x.lift(lowest).where(c.compare("<", lowest), c)
-    shifted = c + t.round_magic
-    k = b.sub(shifted.bits(), x.lift(t.round_magic).bits())
-    rest = c - (shifted - t.round_magic)
+    whole, k = c.rounded()
+    rest = c - whole
     r = rest * t.ln2_high
     low = rest.times_plus(t.ln2_high, -r) + rest * t.ln2_low
     u = r + (r * r).times_plus(r.polynomial(t.exp), low)
@@ -281,7 +186,7 @@ def exp2(x: Number) -> Number:
 
 def expm1(x: Number) -> Number:
     """2**k (exp(r) - 1) + (2**k - 1): both terms keep their small parts."""
-    t = x.tables
+    t = _tables(x)
     c = _clamped(x)
     c = x.lift(-40.0).where(c.compare("<", -40.0), c)  # there the result is -1
     r, lost, k = _reduce(c)
@@ -305,18 +210,18 @@ def expm1(x: Number) -> Number:
 
 def _log_parts(x: Number) -> tuple[Number, Number]:
     """f and k with x = 2**k (1 + f), 1 + f in [sqrt(1/2), sqrt(2)); x positive, finite and normal."""
-    t, b = x.tables, x.b
+    b = x.b
     half_root = x.lift(0.7071067811865476).bits()
     above = b.sub(x.bits(), half_root)
-    k = b.ashr(above, x.integer(t.mantissa))
-    fraction = x.from_bits(b.sub(x.bits(), b.shl(k, x.integer(t.mantissa))))
+    k = b.ashr(above, x.integer(x.format.mantissa))
+    fraction = x.from_bits(b.sub(x.bits(), b.shl(k, x.integer(x.format.mantissa))))
     return fraction - 1.0, _float_of(x, k)
 
 
 def _float_of(x: Number, k: ir.Value) -> Number:
     """A small integer as a number."""
-    magic = x.lift(x.tables.round_magic)
-    return x.from_bits(x.b.add(k, magic.bits())) - x.tables.round_magic
+    magic = x.lift(x.format.round_magic)
+    return x.from_bits(x.b.add(k, magic.bits())) - magic
 
 
 def _log_edges(x: Number, result: Number) -> Number:
@@ -329,14 +234,14 @@ def _log_edges(x: Number, result: Number) -> Number:
 
 def _normal(x: Number) -> tuple[Number, Number]:
     """x as a normal number and the power of two it was multiplied by (for subnormal x)."""
-    t = x.tables
+    t = _tables(x)
     small = x.compare("<", t.tiny)
     return (x * t.tiny_scale).where(small, x), x.lift(-float(t.tiny_shift)).where(small, 0.0)
 
 
 def _log1p_of(f: Number, k: Number, correction: Number | float) -> Number:
     """k log 2 + log(1 + f) + correction."""
-    t = f.tables
+    t = _tables(f)
     s = f / (2.0 + f)
     z = s * s
     square = 0.5 * (f * f)
@@ -364,10 +269,9 @@ def log1p(x: Number) -> Number:
 
 def tanh(x: Number) -> Number:
     """A polynomial near 0, else 1 - 2 / (exp(2|x|) + 1)."""
-    t = x.tables
+    t = _tables(x)
     a = x.abs()
-    top = 22.0 if t.bits == 64 else 10.0
-    a = x.lift(top).where(a.compare(">", top), a)
+    a = x.lift(t.tanh_large).where(a.compare(">", t.tanh_large), a)
     z = x * x
     near = x.times_plus(z * z.polynomial(t.tanh), x)
     high, low, k = _exp_parts(2.0 * a)
@@ -380,7 +284,7 @@ def tanh(x: Number) -> Number:
     lost = (-quotient).times_plus(total, 2.0) - quotient * rest
     far = 1.0 - quotient
     far = far + (((1.0 - far) - quotient) - lost * inverse)
-    return near.where(a.compare("<", t.tanh_small), far.with_sign_of(x))
+    return near.where(a.compare("<", t.tanh_small), far).with_sign_of(x)  # near gives 0.0 for -0.0
 
 
 def logistic(x: Number) -> Number:
@@ -399,7 +303,7 @@ def logistic(x: Number) -> Number:
 
 def _half_exp(a: Number) -> tuple[Number, Number]:
     """exp(a) / 2 and its rounding error, for a >= 0; infinite where cosh is."""
-    top = a.tables.exp_top + 0.7
+    top = _tables(a).exp_top + 0.7
     high, low, k = _exp_parts(a.lift(top).where(a.compare(">", top), a))
     k = a.b.sub(k, a.integer(1))
     return _scale(high, k), _scale(low, k)
@@ -408,7 +312,7 @@ def _half_exp(a: Number) -> tuple[Number, Number]:
 def sinh(x: Number) -> Number:
     """The Taylor series near 0, else e/2 - 1/(2e)."""
     z = x * x
-    near = x.times_plus(z * z.polynomial(x.tables.sinh), x)
+    near = x.times_plus(z * z.polynomial(_tables(x).sinh), x)
     high, low = _half_exp(x.abs())
     far = high - (0.25 / high - low)
     return near.where(x.abs().compare("<", 1.0), far.with_sign_of(x))
@@ -430,11 +334,12 @@ FUNCTIONS: dict[str, Callable[[Number], Number]] = {
     "logistic": logistic,
     "sinh": sinh,
     "cosh": cosh,
+    "sin": vectortrig.sin,
+    "cos": vectortrig.cos,
 }
 """The rows computed here; the others call the C library."""
 
 
 def apply(name: str, b: ir.IRBuilder, x: Any) -> Any:
     """The LLVM value of a function of an LLVM value."""
-    tables = F32 if isinstance(x.type, ir.FloatType) else F64
-    return FUNCTIONS[name](Number(b, tables, x)).value
+    return FUNCTIONS[name](Number(b, format_of(x), x)).value

@@ -1,7 +1,7 @@
 """Every elementwise row in every dtype NumPy defines it for, on the values at the edges: compiled as NumPy.
 
-Integers, booleans, nan-ness, infinities and the signs of zeros are exact; floats are within 2 ulp. One program holds all rows
-of a dtype, since compiling is what takes the time.
+Integers, booleans, nan-ness, infinities and the signs of zeros are exact; floats are within 2 ulp. One program holds
+all rows of a dtype, since compiling is what takes the time.
 """
 
 import itertools
@@ -18,7 +18,7 @@ from tests.support.programs import ALL_DTYPES, row_defined
 from tests.support.ulps import ulp_distance
 
 MAX_ULP = 2
-CHOOSING = frozenset("maximum minimum fmax fmin clip".split())
+CHOOSING = frozenset(["maximum", "minimum", "fmax", "fmin", "clip"])
 """Of 0.0 and -0.0 these may return either; NumPy itself does, depending on the length of the array."""
 
 
@@ -33,7 +33,24 @@ def edges(dtype):
         return np.array(sorted(numbers), dtype)
     info = np.finfo(dtype)
     positive = [0.0, info.smallest_subnormal, info.tiny, info.eps, 0.1, 0.5, 0.75, 1 - info.eps / 2, 1.0, 1 + info.eps]
-    positive += [1.5, 2.0, 2.5, 3.0, np.pi, 7.3, 20.0, 88.0, 100.0, 700.0, 1e5, 2.0**31, 2.0**63, 1e30, info.max, np.inf]
+    positive += [
+        1.5,
+        2.0,
+        2.5,
+        3.0,
+        np.pi,
+        7.3,
+        20.0,
+        88.0,
+        100.0,
+        700.0,
+        1e5,
+        2.0**31,
+        2.0**63,
+        1e30,
+        info.max,
+        np.inf,
+    ]
     return np.array([*(-x for x in positive), *positive, np.nan], dtype)
 
 
@@ -129,8 +146,10 @@ def test_compiled_rows_on_ordinary_numbers(dtype, arity):
         if worst:
             print(f"{row} {dtype}: worst {worst[0]:g} ulp")
             if worst[0] > MAX_ULP:
-                wrong.append(f"{row}({', '.join(str(x[worst[1]]) for x in arrays)}) in {dtype}: {value[worst[1]]}, "
-                             f"NumPy {expected[worst[1]]} ({worst[0]:g} ulp)")
+                wrong.append(
+                    f"{row}({', '.join(str(x[worst[1]]) for x in arrays)}) in {dtype}: {value[worst[1]]}, "
+                    f"NumPy {expected[worst[1]]} ({worst[0]:g} ulp)"
+                )
     assert not wrong, "\n".join(["", *wrong])
 
 

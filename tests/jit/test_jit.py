@@ -8,16 +8,16 @@ import pytest
 
 import fungrad as fg
 from fungrad.errors import FungradError, OutOfBoundsError
+from fungrad.ir.types import array_type
 from fungrad.jit.emit_python import run_source
 from fungrad.jit.runtime import Compiled
 from fungrad.primitives.index import Gather
 from fungrad.primitives.sort import ArgSort
-from fungrad.ir.types import array_type
 from fungrad.trace import bind, trace
 
 X = np.array([0.3, -0.7, 1.1])
 
-# -- results ------------------------------------------------------------------------------------------------------------
+# -- results ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_any_memory_layout_of_inputs():
         np.testing.assert_allclose(f(same, x.T), expected, rtol=1e-14)
 
 
-# -- what is compiled ---------------------------------------------------------------------------------------------------
+# -- what is compiled ------------------------------------------------------------------------------------------------
 
 
 def test_one_program_for_each_signature():
@@ -173,8 +173,8 @@ def test_as_a_decorator_with_options_and_without():
 def test_a_method_can_be_compiled():
     class Model:
         @fg.jit
-        def double(x):
-            return 2 * x
+        def double(self):
+            return 2 * self
 
     assert Model.double(2.0) == 4.0
 
@@ -196,7 +196,7 @@ def test_graph_and_source_can_be_read():
     compile(source, "source", "exec")
 
 
-# -- numbers ------------------------------------------------------------------------------------------------------------
+# -- numbers ---------------------------------------------------------------------------------------------------------
 
 
 def test_float32_sum_of_many_ones_is_exact():
@@ -221,12 +221,14 @@ def test_out_of_bounds_raises(index):
 
 
 def test_out_of_bounds_raises_in_the_python_source_too():
-    graph, _ = trace(lambda x, i: [bind(Gather(), x, i)], [array_type((3,), X.dtype), array_type((2,), np.dtype("i8"))], purpose="t")
+    graph, _ = trace(
+        lambda x, i: [bind(Gather(), x, i)], [array_type((3,), X.dtype), array_type((2,), np.dtype("i8"))], purpose="t"
+    )
     with pytest.raises(OutOfBoundsError):
         run_source(Compiled(graph).program, [X, np.array([0, 3])])
 
 
-# -- nesting --------------------------------------------------------------------------------------------------------------
+# -- nesting ---------------------------------------------------------------------------------------------------------
 
 
 def loss(x):
@@ -302,7 +304,7 @@ def test_jit_of_a_long_chain():
     assert fg.jit(f)(np.float64(0.5)) == pytest.approx(plain, rel=1e-12)
 
 
-# -- host calls, threads, njit ----------------------------------------------------------------------------------------------
+# -- host calls, threads, njit ---------------------------------------------------------------------------------------
 
 
 def sorted_twice(x):

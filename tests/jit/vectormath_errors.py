@@ -28,6 +28,8 @@ EXACT: dict[str, Callable[[Any], Any]] = {
     "tanh": mpmath.tanh,
     "sinh": mpmath.sinh,
     "cosh": mpmath.cosh,
+    "sin": mpmath.sin,
+    "cos": mpmath.cos,
     "logistic": lambda x: 1 / (1 + mpmath.exp(-x)),
 }
 
@@ -48,6 +50,9 @@ def points(row: str, dtype: Any, count: int, seed: int = 0) -> Any:
         x = np.concatenate([np.exp(x[np.abs(x) < limit]), 1 + x[np.abs(x) < 0.9]])
     elif row == "log1p":
         x = np.concatenate([np.exp(x[x > 0]), x[(x > -1) & (x < 3)]])
+    elif row in ("sin", "cos"):
+        turns = np.round(x) * np.pi / 2  # next to the zeros
+        x = np.concatenate([x, turns, np.exp(x[np.abs(x) < limit]), 1e12 * x])
     x = x.astype(dtype)
     return x[x > -1] if row == "log1p" else x
 
@@ -55,7 +60,7 @@ def points(row: str, dtype: Any, count: int, seed: int = 0) -> Any:
 def error_in_ulp(row: str, x: Any, y: Any) -> tuple[float, Any]:
     """The largest error of y = row(x), and where it is."""
     worst, place = 0.0, x[0]
-    with mpmath.workprec(160):
+    with mpmath.workprec(1300):
         for argument, result in zip(x, y, strict=True):
             exact = EXACT[row](mpmath.mpf(float(argument)))
             rounded = x.dtype.type(float(exact))

@@ -1,8 +1,8 @@
 """The checker of derivative rules checked: every planted wrong rule must be caught.
 
-Generic mutations spoil the cotangents that a right rule gives; each is planted in every primitive. A mutation that changes
-nothing at a point (such as reversing a symmetric cotangent) is not counted there. Hand-written ones are the mistakes that
-people make in the rule of one primitive.
+Generic mutations spoil the cotangents that a right rule gives; each is planted in every primitive. A mutation that
+changes nothing at a point (such as reversing a symmetric cotangent) is not counted there. Hand-written ones are the
+mistakes that people make in the rule of one primitive.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import find, settings
-from hypothesis import strategies as st
 
 from fungrad.ir.types import type_of
 from fungrad.primitives.contract import Dot
@@ -110,9 +109,11 @@ def _differs(found: list[Any], right: list[Any]) -> bool:
         if c is None:
             if np.any(np.abs(e) > 0.02):
                 return True
-        elif c.shape != e.shape or c.dtype != e.dtype:
-            return True
-        elif np.any(np.abs(np.asarray(c, float) - np.asarray(e, float)) > 0.005 * np.max(np.abs(e), initial=0.3)):
+        elif (
+            c.shape != e.shape
+            or c.dtype != e.dtype
+            or np.any(np.abs(np.asarray(c, float) - np.asarray(e, float)) > 0.005 * np.max(np.abs(e), initial=0.3))
+        ):
             return True
     return False
 
@@ -139,7 +140,10 @@ def _point(name: str) -> tuple[Any, list[Any]] | None:
         out = op.infer(*map(type_of, inputs))
         if not (out.is_float and any(map(differentiable, inputs))) or out.size == 0:
             return False
-        if sum(x.size > 3 for x in inputs if differentiable(x)) < min(2, sum(map(differentiable, inputs))) and name != "Pad":
+        if (
+            sum(x.size > 3 for x in inputs if differentiable(x)) < min(2, sum(map(differentiable, inputs)))
+            and name != "Pad"
+        ):
             return False
         _, cts = _rule(op, inputs)
         return any(c is not None and np.any(np.abs(c) > 0.1) for c in cts)
@@ -163,7 +167,9 @@ def _killed(mutant: Any, inputs: Any) -> bool:
     return False
 
 
-DIFFERENTIABLE = [n for n in EXAMPLES if n not in ("ArgReduce", "ArgSort") and not (n in ROWS and not any(ROWS[n].partials))]
+DIFFERENTIABLE = [
+    n for n in EXAMPLES if n not in ("ArgReduce", "ArgSort") and not (n in ROWS and not any(ROWS[n].partials))
+]
 
 
 @pytest.mark.parametrize("name", DIFFERENTIABLE)
@@ -234,17 +240,33 @@ ROW_MISTAKES = {
     "cosh: sign": ("cosh", [X], lambda ct, out, x: [-ct * np.sinh(x)]),
     "tanh: plus": ("tanh", [X], lambda ct, out, x: [ct * (1 + out * out)]),
     "arctanh: plus": ("arctanh", [S], lambda ct, out, x: [ct / (1 + x * x)]),
-    "arctan2: arguments swapped": ("arctan2", [X, Y], lambda ct, out, y, x: [-ct * y / (x * x + y * y), ct * x / (x * x + y * y)]),
+    "arctan2: arguments swapped": (
+        "arctan2",
+        [X, Y],
+        lambda ct, out, y, x: [-ct * y / (x * x + y * y), ct * x / (x * x + y * y)],
+    ),
     "hypot: no denominator": ("hypot", [X, Y], lambda ct, out, x, y: [ct * x, ct * y]),
-    "logaddexp: shares swapped": ("logaddexp", [X, Y], lambda ct, out, x, y: [ct * np.exp(y - out), ct * np.exp(x - out)]),
+    "logaddexp: shares swapped": (
+        "logaddexp",
+        [X, Y],
+        lambda ct, out, x, y: [ct * np.exp(y - out), ct * np.exp(x - out)],
+    ),
     "remainder: truncated quotient": ("remainder", [-P, P + 0.15], lambda ct, out, x, y: [ct, -ct * np.trunc(x / y)]),
     "fmod: floored quotient": ("fmod", [-P, P + 0.15], lambda ct, out, x, y: [ct, -ct * np.floor(x / y)]),
-    "maximum: to the smaller": ("maximum", [X, Y], lambda ct, out, x, y: [np.where(x < y, ct, 0), np.where(y < x, ct, 0)]),
+    "maximum: to the smaller": (
+        "maximum",
+        [X, Y],
+        lambda ct, out, x, y: [np.where(x < y, ct, 0), np.where(y < x, ct, 0)],
+    ),
     "maximum: ties counted twice": ("maximum", [X, X], lambda ct, out, x, y: [ct, ct]),
     "maximum: ties to the first": ("maximum", [X, X], lambda ct, out, x, y: [ct, 0 * ct]),
     "minimum: ties to nobody": ("minimum", [X, X], lambda ct, out, x, y: [0 * ct, 0 * ct]),
     "clip: passes outside": ("clip", [X, S - 0.3, S + 0.3], lambda ct, out, x, a, b: [ct, ct * (x < a), ct * (x > b)]),
-    "clip: bounds swapped": ("clip", [X, S - 0.3, S + 0.3], lambda ct, out, x, a, b: [ct * (out == x), ct * (x > b), ct * (x < a)]),
+    "clip: bounds swapped": (
+        "clip",
+        [X, S - 0.3, S + 0.3],
+        lambda ct, out, x, a, b: [ct * (out == x), ct * (x > b), ct * (x < a)],
+    ),
     "select: branches swapped": ("select", [X > 0, X, Y], lambda ct, out, c, x, y: [None, ct * ~c, ct * c]),
     "select: no mask": ("select", [X > 0, X, Y], lambda ct, out, c, x, y: [None, ct, ct]),
     "stop_gradient: lets through": ("stop_gradient", [X], lambda ct, out, x: [ct]),
@@ -267,58 +289,99 @@ def _spread(ct, x, axes):
     return np.broadcast_to(np.expand_dims(ct, axes), x.shape)
 
 
-I = np.array([0, 2, 2])
+INDEX = np.array([0, 2, 2])
 M, N, T = (np.arange(1.0, 1 + np.prod(s)).reshape(s) / 7 for s in [(2, 3), (3, 4), (3, 3)])
 
 CLASS_MISTAKES = {
     "dot: no transposition of the matrix": (
-        Dot((1,), (0,)), [T, M[0]], lambda ct, xs, out: [np.outer(ct, xs[1]), xs[0] @ ct]),
+        Dot((1,), (0,)),
+        [T, M[0]],
+        lambda ct, xs, out: [np.outer(ct, xs[1]), xs[0] @ ct],
+    ),
     "dot: outer product the wrong way": (
-        Dot((1,), (0,)), [T, M[0]], lambda ct, xs, out: [np.outer(xs[1], ct), xs[0].T @ ct]),
+        Dot((1,), (0,)),
+        [T, M[0]],
+        lambda ct, xs, out: [np.outer(xs[1], ct), xs[0].T @ ct],
+    ),
     "dot: batched factors swapped": (
-        Dot((2,), (1,), (0,), (0,)), [np.stack([T, 2 * T]), np.stack([T + 1, T])],
-        lambda ct, xs, out: [ct @ xs[1].mT, ct.mT @ xs[0]]),
-    "broadcast: mean instead of sum": (
-        Broadcast((4, 3)), [X[0]], lambda ct, xs, out: [ct.mean(0)]),
+        Dot((2,), (1,), (0,), (0,)),
+        [np.stack([T, 2 * T]), np.stack([T + 1, T])],
+        lambda ct, xs, out: [ct @ xs[1].mT, ct.mT @ xs[0]],
+    ),
+    "broadcast: mean instead of sum": (Broadcast((4, 3)), [X[0]], lambda ct, xs, out: [ct.mean(0)]),
     "broadcast: first row only": (Broadcast((4, 3)), [X[0]], lambda ct, xs, out: [ct[0]]),
-    "reshape: column-major": (
-        Reshape((3, 2)), [X], lambda ct, xs, out: [ct.reshape(xs[0].shape, order="F")]),
+    "reshape: column-major": (Reshape((3, 2)), [X], lambda ct, xs, out: [ct.reshape(xs[0].shape, order="F")]),
     "transpose: not inverted": (
-        Transpose((1, 2, 0)), [np.arange(27.0).reshape(3, 3, 3)], lambda ct, xs, out: [ct.transpose(1, 2, 0)]),
+        Transpose((1, 2, 0)),
+        [np.arange(27.0).reshape(3, 3, 3)],
+        lambda ct, xs, out: [ct.transpose(1, 2, 0)],
+    ),
     "slice: off by one": (
-        Slice((1,), (4,), (1,)), [np.arange(5.0)], lambda ct, xs, out: [np.concatenate([ct, [0.0, 0.0]])]),
+        Slice((1,), (4,), (1,)),
+        [np.arange(5.0)],
+        lambda ct, xs, out: [np.concatenate([ct, [0.0, 0.0]])],
+    ),
     "slice: step forgotten": (
-        Slice((0,), (5,), (2,)), [np.arange(5.0)], lambda ct, xs, out: [np.concatenate([ct, [0.0, 0.0]])]),
+        Slice((0,), (5,), (2,)),
+        [np.arange(5.0)],
+        lambda ct, xs, out: [np.concatenate([ct, [0.0, 0.0]])],
+    ),
     "pad: fill forgotten": (
-        Pad((1,), (1,), (0,)), [X[0], np.array(2.0)], lambda ct, xs, out: [ct[1:-1], np.array(0.0)]),
+        Pad((1,), (1,), (0,)),
+        [X[0], np.array(2.0)],
+        lambda ct, xs, out: [ct[1:-1], np.array(0.0)],
+    ),
     "pad: fill counts the inside": (
-        Pad((1,), (1,), (0,)), [X[0], np.array(2.0)], lambda ct, xs, out: [ct[1:-1], ct.sum()]),
-    "concatenate: parts swapped": (
-        Concatenate(0), [X, Y], lambda ct, xs, out: [ct[2:], ct[:2]]),
+        Pad((1,), (1,), (0,)),
+        [X[0], np.array(2.0)],
+        lambda ct, xs, out: [ct[1:-1], ct.sum()],
+    ),
+    "concatenate: parts swapped": (Concatenate(0), [X, Y], lambda ct, xs, out: [ct[2:], ct[:2]]),
     "flip: not flipped back": (Flip((0,)), [X], lambda ct, xs, out: [ct]),
     "flip: another axis": (Flip((0,)), [X], lambda ct, xs, out: [ct[:, ::-1]]),
-    "sum: another axis": (
-        Sum((0,)), [T], lambda ct, xs, out: [np.broadcast_to(ct[:, None], (3, 3))]),
+    "sum: another axis": (Sum((0,)), [T], lambda ct, xs, out: [np.broadcast_to(ct[:, None], (3, 3))]),
     "prod: by division, wrong element": (
-        Reduce("prod", (0,)), [T], lambda ct, xs, out: [_spread(ct * out, xs[0], (0,))]),
+        Reduce("prod", (0,)),
+        [T],
+        lambda ct, xs, out: [_spread(ct * out, xs[0], (0,))],
+    ),
     "max: ties counted fully": (
-        Reduce("max", (0,)), [np.array([1.0, 3.0, 3.0])], lambda ct, xs, out: [ct * (xs[0] == out)]),
+        Reduce("max", (0,)),
+        [np.array([1.0, 3.0, 3.0])],
+        lambda ct, xs, out: [ct * (xs[0] == out)],
+    ),
     "max: first tie only": (
-        Reduce("max", (0,)), [np.array([1.0, 3.0, 3.0])], lambda ct, xs, out: [ct * np.array([0.0, 1.0, 0.0])]),
+        Reduce("max", (0,)),
+        [np.array([1.0, 3.0, 3.0])],
+        lambda ct, xs, out: [ct * np.array([0.0, 1.0, 0.0])],
+    ),
     "min: of max": (
-        Reduce("min", (0,)), [np.array([1.0, 2.0, 3.0])], lambda ct, xs, out: [ct * (xs[0] == xs[0].max())]),
+        Reduce("min", (0,)),
+        [np.array([1.0, 2.0, 3.0])],
+        lambda ct, xs, out: [ct * (xs[0] == xs[0].max())],
+    ),
     "cumsum: not reversed": (CumSum(0), [np.arange(4.0)], lambda ct, xs, out: [np.cumsum(ct)]),
-    "cumsum: exclusive": (
-        CumSum(0), [np.arange(4.0)], lambda ct, xs, out: [np.cumsum(ct[::-1])[::-1] - ct]),
+    "cumsum: exclusive": (CumSum(0), [np.arange(4.0)], lambda ct, xs, out: [np.cumsum(ct[::-1])[::-1] - ct]),
     "gather: repeated indices overwrite": (
-        Gather(), [np.arange(4.0), I], lambda ct, xs, out: [_overwrite(ct, xs), None]),
+        Gather(),
+        [np.arange(4.0), INDEX],
+        lambda ct, xs, out: [_overwrite(ct, xs), None],
+    ),
     "scatter_add: base forgotten": (
-        ScatterAdd(), [np.arange(4.0), M[0], I], lambda ct, xs, out: [0 * ct, ct[I], None]),
+        ScatterAdd(),
+        [np.arange(4.0), M[0], INDEX],
+        lambda ct, xs, out: [0 * ct, ct[INDEX], None],
+    ),
     "scatter: base keeps what was overwritten": (
-        Scatter(), [np.arange(4.0), M[0], I],
-        lambda ct, xs, out: [ct, np.where([True, False, True], ct[I], 0), None]),
+        Scatter(),
+        [np.arange(4.0), M[0], INDEX],
+        lambda ct, xs, out: [ct, np.where([True, False, True], ct[INDEX], 0), None],
+    ),
     "scatter: losers get a share": (
-        Scatter(), [np.arange(4.0), M[0], I], lambda ct, xs, out: [ct * [0, 1, 0, 1], ct[I], None]),
+        Scatter(),
+        [np.arange(4.0), M[0], INDEX],
+        lambda ct, xs, out: [ct * [0, 1, 0, 1], ct[INDEX], None],
+    ),
 }
 
 

@@ -116,7 +116,9 @@ def _inner(xs: Sequence[Any], ys: Sequence[Any]) -> tuple[float, float]:
 def _check_dot_product(op: Any, inputs: Any, out: Any, ct: Any, cts: Any, rng: Any) -> None:
     """<ct, J v> = <J^T ct, v>, for all inputs together and for each alone."""
     tangents = [random_like(x, rng) if differentiable(x) else None for x in inputs]
-    alone = [[t if i == j else None for j, t in enumerate(tangents)] for i in range(len(inputs)) if tangents[i] is not None]
+    alone = [
+        [t if i == j else None for j, t in enumerate(tangents)] for i in range(len(inputs)) if tangents[i] is not None
+    ]
     for chosen in [tangents, *alone]:
         pushed = op.jvp(chosen, inputs, out)
         if pushed is not None:

@@ -110,9 +110,7 @@ def _concatenate(draw: st.DrawFn, dtype: Any) -> Application:
     axis = draw(st.integers(0, len(shape) - 1))
     extents = draw(st.lists(st.integers(0, 3), min_size=1, max_size=4))
     rng = draw(rngs())
-    return Application(
-        Concatenate(axis), [_array(rng, (*shape[:axis], n, *shape[axis + 1 :]), dtype) for n in extents]
-    )
+    return Application(Concatenate(axis), [_array(rng, (*shape[:axis], n, *shape[axis + 1 :]), dtype) for n in extents])
 
 
 @st.composite

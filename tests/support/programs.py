@@ -16,7 +16,7 @@ from fungrad.primitives.convert import Convert
 from fungrad.primitives.elementwise import ELEMENTWISE, ROWS
 from fungrad.primitives.index import Gather, Scatter, ScatterAdd
 from fungrad.primitives.reduce import ArgReduce, CumSum, Reduce, Sum
-from fungrad.primitives.shape import Broadcast, Concatenate, Flip, Pad, Reshape, Slice, Transpose, broadcast, reshape
+from fungrad.primitives.shape import Concatenate, Flip, Pad, Slice, Transpose, broadcast, reshape
 from fungrad.primitives.sort import ArgSort
 from fungrad.trace import Tracer, bind, trace
 
@@ -29,7 +29,10 @@ MAX_SIZE = 80
 @lru_cache
 def row_defined(row: str, dtype: Any) -> bool:
     """Whether a row may be applied to operands of this dtype."""
-    types = [array_type((2,), np.dtype(np.bool_) if row == "select" and i == 0 else dtype) for i in range(len(ROWS[row].partials))]
+    types = [
+        array_type((2,), np.dtype(np.bool_) if row == "select" and i == 0 else dtype)
+        for i in range(len(ROWS[row].partials))
+    ]
     try:
         ELEMENTWISE[row].infer(*types)
     except DtypeError:
@@ -182,11 +185,15 @@ class _Writer:
         return bind(op, a, b) if out.ndim <= 4 and out.size <= MAX_SIZE else None
 
     def index(self, extent: int) -> Any:
-        """An index array that is always in bounds: an integer value modulo the extent, sometimes counted from the end."""
+        """An index array that is in bounds: an integer value modulo the extent, sometimes counted from the end."""
         x = self.pick(lambda x: x.dtype.kind in "iu" and x.ndim < 3 and x.size <= 12)
         if x is None:
             return None
-        wide = bind(ELEMENTWISE["remainder"], bind(Convert(np.dtype(np.int64)), x), np.broadcast_to(np.int64(extent), x.shape)[()])
+        wide = bind(
+            ELEMENTWISE["remainder"],
+            bind(Convert(np.dtype(np.int64)), x),
+            np.broadcast_to(np.int64(extent), x.shape)[()],
+        )
         back = self.draw(st.booleans())
         return bind(ELEMENTWISE["sub"], wide, np.broadcast_to(np.int64(extent), x.shape)[()]) if back else wide
 
@@ -209,13 +216,29 @@ def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
     return len(shape) <= len(to) and all(n in (1, m) for n, m in zip(shape[::-1], to[::-1], strict=False))
 
 
-ROUGH = frozenset("floor ceil rint trunc floor_divide remainder fmod sign signbit".split())
+ROUGH = frozenset(["floor", "ceil", "rint", "trunc", "floor_divide", "remainder", "fmod", "sign", "signbit"])
 """Rows that jump: rounding differences before them become arbitrarily large."""
 
 STEPS = (
     *["elementwise"] * 5,
-    *"select convert broadcast reshape transpose flip slice pad concatenate sum reduce arg_reduce cumsum argsort dot".split(),
-    *"gather scatter sum dot select".split(),
+    *[
+        "select",
+        "convert",
+        "broadcast",
+        "reshape",
+        "transpose",
+        "flip",
+        "slice",
+        "pad",
+        "concatenate",
+        "sum",
+        "reduce",
+        "arg_reduce",
+        "cumsum",
+        "argsort",
+        "dot",
+    ],
+    *["gather", "scatter", "sum", "dot", "select"],
 )
 
 

@@ -49,9 +49,16 @@ def _two(first: Any, second: Any) -> Draw:
     return lambda rng, shape: [first(rng, shape), second(rng, shape)]
 
 
-_GENERAL: Draw = lambda rng, shape: [nonzero(rng, shape)]
-_GENERAL2: Draw = _two(nonzero, nonzero)
-_MIXED2: Draw = lambda rng, shape: [rng.integers(0, 2, shape) * nonzero(rng, shape) for _ in range(2)]
+def _one_nonzero(rng: Rng, shape: tuple[int, ...]) -> list[Any]:
+    return [nonzero(rng, shape)]
+
+
+_two_nonzero: Draw = _two(nonzero, nonzero)
+
+
+def _two_with_zeros(rng: Rng, shape: tuple[int, ...]) -> list[Any]:
+    return [rng.integers(0, 2, shape) * nonzero(rng, shape) for _ in range(2)]
+
 
 _DOMAINS: dict[str, Draw] = {
     "pow": lambda rng, shape: [rng.uniform(0.3, 2.5, shape), nonzero(rng, shape)],
@@ -84,25 +91,28 @@ _DOMAINS: dict[str, Draw] = {
     "less_equal": _apart,
     "greater": _apart,
     "greater_equal": _apart,
-    "logical_and": _MIXED2,
-    "logical_or": _MIXED2,
-    "logical_xor": _MIXED2,
+    "logical_and": _two_with_zeros,
+    "logical_or": _two_with_zeros,
+    "logical_xor": _two_with_zeros,
 }
 _GENERAL_ROWS = (
     "neg square cbrt reciprocal abs sign exp exp2 expm1 logistic erf sin cos arctan sinh cosh tanh arcsinh logical_not "
     "isnan isinf isfinite signbit stop_gradient"
 )
 _GENERAL2_ROWS = "add sub mul div copysign logaddexp arctan2 hypot"
-_DOMAINS |= dict.fromkeys(_GENERAL_ROWS.split(), _GENERAL) | dict.fromkeys(_GENERAL2_ROWS.split(), _GENERAL2)
+_DOMAINS |= dict.fromkeys(_GENERAL_ROWS.split(), _one_nonzero) | dict.fromkeys(_GENERAL2_ROWS.split(), _two_nonzero)
 
-INTEGER_ROWS = frozenset("bitwise_and bitwise_or bitwise_xor invert left_shift right_shift".split())
+INTEGER_ROWS = frozenset(["bitwise_and", "bitwise_or", "bitwise_xor", "invert", "left_shift", "right_shift"])
 
 
 def row_operands(row: str, rng: Rng, shape: tuple[int, ...], dtype: Any) -> list[Any]:
     """Operands for a row. Integer rows get int64 whatever the dtype."""
     if row in INTEGER_ROWS:
         return [rng.integers(0, 20, shape) for _ in ROWS[row].partials]
-    return [np.asarray(x) if x.dtype == np.bool_ else np.asarray(x).astype(dtype) for x in map(np.asarray, _DOMAINS[row](rng, shape))]
+    return [
+        np.asarray(x) if x.dtype == np.bool_ else np.asarray(x).astype(dtype)
+        for x in map(np.asarray, _DOMAINS[row](rng, shape))
+    ]
 
 
 def rows_with_values() -> set[str]:
