@@ -89,7 +89,7 @@ class Apply:
     op: str
     args: tuple[Expr, ...]
     dtype: DType
-    exact: bool = True  # False: a sum that may be reassociated, since its block is short
+    exact: bool = True  # False: one step of a reduction whose order does not matter, such as a short sum
 
 
 Expr = Literal | Index | Local | Load | Apply

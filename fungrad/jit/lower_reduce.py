@@ -109,8 +109,7 @@ def _into_scalar(
                 continue
             indices[axis] = at
             value = state.read(x, tuple(indices[i] for i in range(len(shape))), Scope(run.body))
-            exact = combine not in ("add", "mul")
-            run.body.append(Assign(accumulator, Apply(combine, (accumulator, value), total.dtype, exact)))
+            run.body.append(Assign(accumulator, Apply(combine, (accumulator, value), total.dtype, exact=False)))
     else:
         value = state.read(x, tuple(indices[i] for i in range(len(shape))), Scope(place))
         place.append(Assign(total, value))

@@ -167,6 +167,8 @@ class ScalarMath:
         arithmetic: dict[str, Callable[..., ir.Value]] = {"add": b.fadd, "sub": b.fsub, "mul": b.fmul, "div": b.fdiv}
         if op in arithmetic:
             return arithmetic[op](*args, flags=flags)
+        if op in ("maximum", "minimum") and not exact:
+            return self.intrinsic(op, *args)  # the same but for the sign of equal zeros, and LLVM vectorises it
         if op == "pow":
             return self.power(args, dtype)
         if op in vectormath.FUNCTIONS:
