@@ -54,13 +54,13 @@ def as_leaf(leaf: Any, path: str) -> tuple[Any, bool]:
             raise DtypeError(f"{path}: the integer {leaf} does not fit 64 bits.") from None
     if isinstance(leaf, np.ndarray):
         raise TreeError(
-            f"{path} is a {kind.__name__}; fungrad works on plain arrays. Convert it, for example with np.array(x), and "
-            "carry masks or metadata separately."
+            f"{path} is a {kind.__name__}; fungrad works on plain arrays. Convert it, for example with np.array(x), "
+            "and carry masks or metadata separately."
         )
     raise TreeError(
         f"{path} is a {kind.__module__}.{kind.__qualname__}, which is neither an array, a number nor a known "
-        "container. Pass arrays, convert with np.asarray, register the class with fungrad.tree.register, or (under jit) mark the "
-        "argument static with static_argnums."
+        "container. Pass arrays, convert with np.asarray, register the class with fungrad.tree.register, or (under "
+        "jit) mark the argument static with static_argnums."
     )
 
 

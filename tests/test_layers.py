@@ -87,8 +87,8 @@ def test_import_and_grad_load_neither_numba_nor_scipy():
 
 
 def test_import_costs_little_more_than_numpy():
-    code = "import time; import numpy; t = time.perf_counter(); import fungrad; print(time.perf_counter() - t)"
-    run(code)  # compiled modules are cached from here on
+    code = "import time; import numpy; t = time.process_time(); import fungrad; print(time.process_time() - t)"
+    run(code)  # compiled modules are cached from here on; processor time, since other tests run beside this one
     seconds = statistics.median(float(run(code)) for _ in range(5))
     print(f"import fungrad: {seconds:.3f} s over import numpy")
     assert seconds < 0.3, "the target is 0.1 s on a quiet machine"

@@ -29,8 +29,7 @@ _SHORT = {
 
 
 class ArrayType:
-    """Shape and dtype of an array. There is one object for each pair, so types compare by identity; see `array_type`.
-    """
+    """Shape and dtype of an array. There is one object for each pair, so types compare by identity."""
 
     __slots__ = ("dtype", "shape")
 

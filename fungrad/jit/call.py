@@ -20,7 +20,6 @@ from fungrad.jit.runtime import Compiled
 from fungrad.trace import bind, trace
 from fungrad.transforms.vjp import vjp
 
-
 _COMPILED: WeakKeyDictionary[Graph, Compiled] = WeakKeyDictionary()
 
 

@@ -120,8 +120,7 @@ def _into_scalar(
 def _into_rows(
     state: Lowering, eqn: Equation, target: Buffer, axes: tuple[int, ...], combine: str, start: Literal
 ) -> None:
-    """The last axis is kept: whole rows are added up, which reads memory in order. Long columns go by blocks of rows.
-    """
+    """The last axis is kept: whole rows are added up, which reads memory in order; long columns by blocks of rows."""
     (x,) = eqn.inputs
     shape = x.type.shape
     lead = min(axes)

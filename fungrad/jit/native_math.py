@@ -1,9 +1,8 @@
 """Scalar operations of the loop IR in LLVM, with NumPy's meaning: nan, signed zeros, division by zero, integer
 overflow.
 
-Exponentials and logarithms are in `vectormath`. The other transcendental functions are the C library's double-precision
-ones; in float32 they are evaluated in double and rounded,
-which is slower than a float32 polynomial and within half an ulp.
+Exponentials, logarithms, sine and cosine are in `vectormath`. The other transcendental functions are the C library's
+double-precision ones; in float32 they are evaluated in double and rounded, which is within half an ulp but scalar.
 """
 
 from __future__ import annotations

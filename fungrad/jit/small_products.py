@@ -21,7 +21,7 @@ from llvmlite import ir
 from fungrad.jit.loops import Gemm
 from fungrad.jit.native_math import I32, I64, memory_type
 
-LIMIT = 2**20  # multiplications; above, BLAS is faster
+LIMIT = 2**22  # multiplications; above, BLAS with its threads is faster
 MAX_K = 1024  # a panel of k rows lives on the stack
 VECTOR_BYTES = 32
 ROWS = 6  # with two vectors of columns 12 accumulators, 2 panel vectors and a broadcast: 15 of 16 registers

@@ -3,13 +3,14 @@
 Calls to the C library are scalar: a loop with one `exp` in it cannot use vector registers. Here every function is
 arithmetic, bit operations and selects only. Each is written once for both precisions; the tables hold the coefficients.
 
-Method. exp: x = k log 2 + r with |r| <= log(2)/2, a polynomial in r, scaling by 2**k in two steps, so that results below the
-smallest normal number come out right. log: x = 2**k (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)), s = f / (2 + f), and the
-series of atanh in s, as in Sun's fdlibm (e_log.c describes it). tanh, logistic, expm1: from exp with its rounding error kept
-in a second number, which corrects the quotient. Polynomials are Chebyshev fits on the reduced intervals; the reduction
-uses fused multiply-add, so nothing is lost in it.
+Method. exp: x = k log 2 + r with |r| <= log(2)/2, a polynomial in r, scaling by 2**k in two steps, so that results
+below the smallest normal number come out right. log: x = 2**k (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)), s = f / (2
++ f), and the series of atanh in s, as in Sun's fdlibm (e_log.c describes it). tanh, logistic, expm1: from exp with
+its rounding error kept in a second number, which corrects the quotient. Polynomials are Chebyshev fits on the reduced
+intervals; the reduction uses fused multiply-add, so nothing is lost in it.
 
-tests/jit/test_vectormath.py measures the error of each function in ulp against mpmath; docs/vectormath.md has the table.
+tests/jit/test_vectormath.py measures the error of each function in ulp against mpmath; docs/vectormath.md has the
+table.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Sine and cosine without branches, accurate for every argument.
 
-x is reduced to r in [-pi/4, pi/4] and a quadrant. Below 2**40 by subtracting a multiple of pi/2 in three parts (Cody and
-Waite); with fused multiply-add the first subtraction is exact. Above, x = M 2**e with an integer M, and M times a stored
-(2**e 2/pi mod 4) gives quadrant and fraction (Payne and Hanek). Both are computed, one is selected. r carries a second
-number for what rounding lost, so that arguments next to a multiple of pi/2 lose nothing. The float32 functions are the double
-ones with shorter polynomials.
+x is reduced to r in [-pi/4, pi/4] and a quadrant. Below 2**40 by subtracting a multiple of pi/2 in three parts (Cody
+and Waite); with fused multiply-add the first subtraction is exact. Above, x = M 2**e with an integer M, and M times a
+stored (2**e 2/pi mod 4) gives quadrant and fraction (Payne and Hanek). Both are computed, one is selected. r carries
+a second number for what rounding lost, so that arguments next to a multiple of pi/2 lose nothing. The float32
+functions are the double ones with shorter polynomials.
 """
 
 from __future__ import annotations
@@ -110,7 +110,8 @@ def _reduce_large(a: Number) -> tuple[Number, Number, ir.Value]:
     table = _table(b.module)
     start = b.mul(position, a.integer(3))
     parts = [
-        Number(b, DOUBLE, b.load(b.gep(table, [b.add(start, a.integer(part))]), name="two_over_pi")) for part in range(3)
+        Number(b, DOUBLE, b.load(b.gep(table, [b.add(start, a.integer(part))]), name="two_over_pi"))
+        for part in range(3)
     ]
     high = integer * parts[0]
     high_low = integer.times_plus(parts[0], -high)
@@ -177,5 +178,3 @@ def sin(x: Number) -> Number:
 
 def cos(x: Number) -> Number:
     return _choose(x, 1, odd=False)
-
-

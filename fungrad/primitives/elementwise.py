@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -213,7 +213,7 @@ ROWS: dict[str, Row] = {
 }
 
 
-@lru_cache(maxsize=None)
+@cache
 def _is_defined(row: str, dtype: DType) -> bool:
     """Whether the row's function computes in `dtype` itself, without promoting its operands."""
     function = ROWS[row].function
@@ -252,7 +252,9 @@ class Elementwise(Primitive):
             if type.dtype != last.dtype and not (self.row == "select" and position == 0):
                 raise DtypeError(f"{self.row}: operand {position} has type {type}, expected dtype {last.dtype}")
         if not _is_defined(self.row, last.dtype):
-            raise DtypeError(f"{self.row} is not defined for {last}; convert the operands to a floating-point dtype first")
+            raise DtypeError(
+                f"{self.row} is not defined for {last}; convert the operands to a floating-point dtype first"
+            )
         return array_type(last.shape, BOOL) if row.result == "bool" else last
 
     def evaluate(self, *arrays: Any) -> Any:

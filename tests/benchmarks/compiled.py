@@ -1,4 +1,6 @@
-"""Compiled gradients beside JAX's: `python -m tests.benchmarks.compiled`. Values are compared before anything is timed."""
+"""Compiled gradients beside JAX's: `python -m tests.benchmarks.compiled`. Values are compared before anything is
+timed.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ import functools
 import statistics
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -42,8 +45,7 @@ def perceptron_step(xp: Any, value_and_grad: Any) -> Callable[..., Any]:
 def step_case(sizes: list[int], batch: int) -> tuple[Any, Any, Any]:
     """Chains of training steps: ours, JAX waiting each step, JAX donated and asynchronous."""
     params = [
-        ((RNG.normal(size=(n, m)) / np.sqrt(n)).astype(np.float32), np.zeros(m, np.float32))
-        for n, m in zip(sizes[:-1], sizes[1:], strict=True)
+        ((RNG.normal(size=(n, m)) / np.sqrt(n)).astype(np.float32), np.zeros(m, np.float32)) for n, m in pairwise(sizes)
     ]
     x = RNG.normal(size=(batch, sizes[0])).astype(np.float32)
     y = np.eye(sizes[-1], dtype=np.float32)[RNG.integers(0, sizes[-1], batch)]
@@ -142,7 +144,10 @@ def main(rounds: int = 15) -> list[tuple[str, float, float, float]]:
                 seen.append(time.perf_counter() - start)
         ours, plain, best = (1e6 * statistics.median(seen) / CHAIN for seen in times)
         rows.append((name, ours, plain, min(plain, best)))
-        print(f"{name:48}{ours:10.0f} us   JAX plain {plain / ours:6.2f}   best {min(plain, best) / ours:6.2f}", flush=True)
+        print(
+            f"{name:48}{ours:10.0f} us   JAX plain {plain / ours:6.2f}   best {min(plain, best) / ours:6.2f}",
+            flush=True,
+        )
     return rows
 
 

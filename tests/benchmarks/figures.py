@@ -24,17 +24,18 @@ def cores() -> int:
 
 
 def _seconds_of(code: str, runs: int = 9) -> float:
-    """The median time a fresh process takes for a statement, measured inside it."""
+    """The median time a fresh process takes for a statement, measured inside it, with bytecode cached as an installer
+    leaves it."""
     program = f"import time; t = time.perf_counter(); {code}; print(time.perf_counter() - t)"
-    times = [float(subprocess.check_output([sys.executable, "-c", program], cwd=ROOT)) for _ in range(runs)]
+    times = [float(_output([sys.executable, "-c", program])) for _ in range(runs + 1)][1:]
     return statistics.median(times)
 
 
 def import_cost() -> tuple[str, str]:
     """What `import fungrad` takes beyond `import numpy`."""
     extra = _seconds_of("import numpy, fungrad") - _seconds_of("import numpy")
-    loaded = subprocess.check_output([sys.executable, "-c", "import fungrad, sys; print('numba' in sys.modules)"], cwd=ROOT)
-    return "`import fungrad` over `import numpy`", f"{extra:.3f} s; numba loaded: {loaded.decode().strip()}"
+    loaded = _output([sys.executable, "-c", "import fungrad, sys; print('numba' in sys.modules)"])
+    return "`import fungrad` over `import numpy`", f"{extra:.3f} s; numba loaded: {loaded.strip()}"
 
 
 def deep_chain(count: int = 100_000) -> tuple[str, str]:
@@ -64,7 +65,10 @@ def fan_out(depth: int = 10) -> tuple[str, str]:
 
     sizes = [len(fg.make_graph(fg.grad(tower(d)))(1.0).equations) for d in (depth, 2 * depth)]
     gradient = fg.grad(tower(depth))(1.0)
-    return f"fan-out chain of depth {depth}", f"gradient {gradient:g}; {sizes[0]} equations, {sizes[1]} at twice the depth"
+    return (
+        f"fan-out chain of depth {depth}",
+        f"gradient {gradient:g}; {sizes[0]} equations, {sizes[1]} at twice the depth",
+    )
 
 
 def compile_time() -> list[tuple[str, str]]:
@@ -94,7 +98,7 @@ def digits() -> list[tuple[str, str]]:
         picture = Path(folder) / "digits.png"
         start = time.perf_counter()
         command = [sys.executable, "examples/digits.py", "--output", str(picture)]
-        text = subprocess.check_output(command, cwd=ROOT, stderr=subprocess.DEVNULL, env=_path()).decode()
+        text = _output(command)
         seconds = time.perf_counter() - start
         written = picture.exists()
     accuracy = re.search(r"test accuracy\D*([\d.]+ ?%?)", text, re.IGNORECASE)
@@ -102,8 +106,11 @@ def digits() -> list[tuple[str, str]]:
     return [("digits example: test accuracy", shown), ("whole run", f"{seconds:.1f} s; PNG written: {written}")]
 
 
-def _path() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
+def _output(command: list[str]) -> str:
+    """What a command prints, run with this checkout importable and bytecode cached."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    environment["PYTHONPATH"] = str(ROOT)
+    return subprocess.check_output(command, cwd=ROOT, stderr=subprocess.DEVNULL, env=environment).decode()
 
 
 def table() -> list[tuple[str, str]]:

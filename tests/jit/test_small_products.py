@@ -35,7 +35,7 @@ def test_product_equals_numpy(m, n, k, batch, flags, dtype, seed):
     assert np.all(np.abs(fg.jit(f)(a, b) - exact) <= bound)
 
 
-@pytest.mark.parametrize("shape", [(200, 200, 200), (4, 4, MAX_K + 1)])
+@pytest.mark.parametrize("shape", [(400, 400, 400), (4, 4, MAX_K + 1)])
 def test_larger_products_go_to_blas(shape):
     m, n, k = shape
     a, b = np.ones((m, k)), np.ones((k, n))

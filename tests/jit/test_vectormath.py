@@ -27,11 +27,33 @@ def test_error_bound(row, dtype):
 def test_edges(row, dtype):
     limits = np.finfo(dtype)
     near = [float(f) * s for f in (limits.tiny, limits.smallest_subnormal, limits.eps) for s in (1, -1, 2, -2)]
-    exponents = [88.5, 88.72, 88.8, 89, 103, 104, 709.7, 709.79, 710, 710.4, 710.5, 745, 746, 1074, 1075, 127.5, 128, 149, 150]
+    exponents = [
+        88.5,
+        88.72,
+        88.8,
+        89,
+        103,
+        104,
+        709.7,
+        709.79,
+        710,
+        710.4,
+        710.5,
+        745,
+        746,
+        1074,
+        1075,
+        127.5,
+        128,
+        149,
+        150,
+    ]
     values = [0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, float(limits.max), -float(limits.max)]
     x = np.array([*values, *near, *exponents, *[-e for e in exponents]], dtype)
     with np.errstate(all="ignore"):
-        expected = ROWS[row].function(x.astype(np.longdouble) if dtype == np.float64 else x.astype(np.float64)).astype(dtype)
+        expected = (
+            ROWS[row].function(x.astype(np.longdouble) if dtype == np.float64 else x.astype(np.float64)).astype(dtype)
+        )
     got = compiled(row)(x)
     same = (got == expected) & (np.signbit(got) == np.signbit(expected)) | (np.isnan(got) & np.isnan(expected))
     with np.errstate(all="ignore"):

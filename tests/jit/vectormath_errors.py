@@ -1,6 +1,6 @@
 """The error of compiled functions in ulp against mpmath; as a program it writes the table of docs/vectormath.md.
 
-    python -m tests.jit.vectormath_errors --write
+python -m tests.jit.vectormath_errors --write
 """
 
 from __future__ import annotations
@@ -89,14 +89,15 @@ def main() -> None:
     text = f"""# Accuracy of compiled functions
 
 Compiled programs compute exponentials, logarithms and their relatives by polynomials that run in vector registers
-(`fungrad/jit/vectormath.py`). Their largest error against mpmath, in units in the last place, over 20,000 points across the
-range of each function, beside that of the NumPy this was measured with. Written by
-`python -m tests.jit.vectormath_errors --write`.
+(`fungrad/jit/vectormath.py`). Their largest error against mpmath, in units in the last place, over 20,000 points
+across the range of each function, beside that of the NumPy this was measured with. Written by `python -m
+tests.jit.vectormath_errors --write`.
 
 {table()}
 
-nan, infinities, signed zeros, subnormal arguments and results are as NumPy's. Every float32 argument of each function is
-checked by `python -m pytest -m fuzz tests/jit/test_vectormath.py`. Functions that are not in the table are the C library's.
+nan, infinities, signed zeros, subnormal arguments and results are as NumPy's. Every float32 argument of each function
+is checked by `python -m pytest -m fuzz tests/jit/test_vectormath.py`. Functions that are not in the table are the C
+library's.
 """
     if "--write" in sys.argv:
         PAGE.write_text(text)
