@@ -80,7 +80,7 @@ class Dot(Primitive):
         return sum(terms[1:], terms[0]) if terms else None
 
     def _transposed(self, ct: Value, ndim: int, other: Value, first: bool) -> Value:
-        """The Jacobian-transpose product: `ct` contracted with the other operand's free axes, the axes back in order."""
+        """The Jacobian-transpose product: `ct` contracted with the other operand's free axes, axes back in order."""
         mine, others = (self.contract_a, self.contract_b) if first else (self.contract_b, self.contract_a)
         my_batch, other_batch = (self.batch_a, self.batch_b) if first else (self.batch_b, self.batch_a)
         free_mine = free_axes(ndim, mine, my_batch)
