@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fungrad.errors import ShapeError
+from fungrad.errors import ArgumentError, ShapeError
 from fungrad.numpy.indexing import getitem
 from fungrad.numpy.promotion import as_operand, as_value
 from fungrad.numpy.registry import implements
@@ -16,7 +16,9 @@ from fungrad.primitives.sort import ArgSort
 from fungrad.trace import Tracer, bind, user_line
 
 
-def _flat_or_axis(a: Any, axis: Any, name: str) -> tuple[Any, int]:
+def _flat_or_axis(a: Any, axis: Any, name: str, order: Any = None) -> tuple[Any, int]:
+    if order is not None:
+        raise ArgumentError(f"np.{name}: order={order!r} names fields, and an array of numbers has none, at {user_line()}.")
     x = as_value(a)
     if axis is None:
         return reshape(x, (x.size,)), 0
@@ -25,24 +27,24 @@ def _flat_or_axis(a: Any, axis: Any, name: str) -> tuple[Any, int]:
 
 @implements(np.argsort)
 def argsort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
-    x, axis = _flat_or_axis(a, axis, "argsort")
+    x, axis = _flat_or_axis(a, axis, "argsort", order)
     return bind(ArgSort(axis), x)
 
 
 @implements(np.sort)
 def sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
-    x, axis = _flat_or_axis(a, axis, "sort")
+    x, axis = _flat_or_axis(a, axis, "sort", order)
     return take_along_axis(x, bind(ArgSort(axis), x), axis)
 
 
 @implements(np.partition)
 def partition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", order: Any = None) -> Any:
-    return sort(a, axis)  # a sorted array is partitioned at every place
+    return sort(a, axis, order=order)  # a sorted array is partitioned at every place
 
 
 @implements(np.argpartition)
 def argpartition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", order: Any = None) -> Any:
-    return argsort(a, axis)
+    return argsort(a, axis, order=order)
 
 
 @implements(np.take_along_axis)

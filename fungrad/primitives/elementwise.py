@@ -44,7 +44,7 @@ def _erf(x: Any) -> Any:
 
 
 def _logistic(x: Any) -> Any:
-    e = np.exp(-np.abs(x))  # never overflows
+    e = np.exp(-np.abs(np.asarray(x, np.float64)))  # never overflows; in double also for float32, whose exp is 2 ulp off
     return np.where(x >= 0, 1 / (1 + e), e / (1 + e))[()].astype(x.dtype, copy=False)
 
 
