@@ -18,7 +18,7 @@ from fungrad.trace import Tracer, bind, user_line
 
 def _flat_or_axis(a: Any, axis: Any, name: str, order: Any = None) -> tuple[Any, int]:
     if order is not None:
-        raise ArgumentError(f"np.{name}: order={order!r} names fields, and an array of numbers has none, at {user_line()}.")
+        raise ArgumentError(f"np.{name}: order={order!r} names fields; an array of numbers has none, at {user_line()}.")
     x = as_value(a)
     if axis is None:
         return reshape(x, (x.size,)), 0

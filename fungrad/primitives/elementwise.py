@@ -44,7 +44,7 @@ def _erf(x: Any) -> Any:
 
 
 def _logistic(x: Any) -> Any:
-    e = np.exp(-np.abs(np.asarray(x, np.float64)))  # never overflows; in double also for float32, whose exp is 2 ulp off
+    e = np.exp(-np.abs(np.asarray(x, np.float64)))  # never overflows; in double, as NumPy's float32 exp is 2 ulp off
     return np.where(x >= 0, 1 / (1 + e), e / (1 + e))[()].astype(x.dtype, copy=False)
 
 
