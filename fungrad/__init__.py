@@ -1,5 +1,8 @@
 """Gradients of plain NumPy code, transformed to any depth and compiled into loops."""
 
+from importlib import import_module
+from types import ModuleType
+
 from fungrad import jit as _jit_package  # noqa: F401  the package must be loaded before the function takes its name
 from fungrad import numpy as numpy
 from fungrad import tree as tree
@@ -11,3 +14,11 @@ from fungrad.api import vjp as vjp
 from fungrad.jitted import jit as jit
 
 __version__ = "0.1.0"
+
+_LATER = ("nn", "optim", "train")  # loaded when first used
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _LATER:
+        return import_module(f"fungrad.{name}")
+    raise AttributeError(f"module 'fungrad' has no attribute {name!r}")

@@ -331,9 +331,10 @@ def trace(
     with Trace(purpose, concrete=False) as level:
         flags = weak or [False] * len(types)
         tracers = [level.abstract_input(t, w) for t, w in zip(types, flags, strict=True)]
+        # before f runs: in-place operators make a tracer stand for another Var
+        variables = [v for t in tracers if isinstance(v := t.operand, Var)]
         outputs = f(*tracers)
-        variables = [t.operand for t in tracers]
-        return level.graph([v for v in variables if isinstance(v, Var)], list(outputs), name, names)
+        return level.graph(variables, list(outputs), name, names)
 
 
 def is_array(x: Any) -> bool:

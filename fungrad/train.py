@@ -55,7 +55,17 @@ class Fit(NamedTuple):
 
 
 def accuracy(outputs: Any, y: Any) -> float:
-    """The share of rows of `outputs` whose largest entry is at the class number `y`."""
+    """The share of rows of `outputs` whose largest entry is at the class number `y`.
+
+    Raises:
+        ArgumentError: y is not of class numbers or outputs has no axis of classes, as in a regression.
+    """
+    if np.asarray(y).dtype.kind not in "iu" or np.ndim(outputs) != np.ndim(y) + 1:
+        raise ArgumentError(
+            f"accuracy compares class scores with class numbers (integers), got outputs of shape {np.shape(outputs)} "
+            f"and y of shape {np.shape(y)}, dtype {np.asarray(y).dtype}. For other targets pass a metric, for example "
+            "metric=lambda outputs, y: np.mean((outputs - y) ** 2) with higher_is_better=False."
+        )
     return float(np.mean(np.argmax(outputs, axis=-1) == y))
 
 

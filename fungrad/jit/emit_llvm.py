@@ -43,6 +43,7 @@ from fungrad.jit.native_math import I8, I32, I64, ScalarMath, memory_type, regis
 from fungrad.jit.small_products import is_small, product_function
 
 ALIGNMENT = 64
+PIECE = 200  # statements, after which a long program is cut
 
 
 def arena_layout(program: Program) -> tuple[dict[Buffer, int], int]:
@@ -63,6 +64,35 @@ def emit_llvm(program: Program, module: ir.Module, symbols: list[str]) -> ir.Fun
         module: where.
         symbols: the registered names of the program's host calls, in order.
     """
+    pieces = split(program.body)
+    functions = [_function(program, module) for _ in pieces]
+    for piece, function in zip(pieces, functions, strict=True):
+        _Emitter(program, function, symbols).run(piece)
+    return functions[0] if len(functions) == 1 else _in_turn(functions, _function(program, module))
+
+
+def split(body: Sequence[Statement]) -> list[list[Statement]]:
+    """The statements of a program in pieces of some size, cut only where a stage begins.
+
+    LLVM's passes take more than linear time in the length of a function, so long programs become several.
+    """
+    pieces: list[list[Statement]] = [[]]
+    size = 0
+    for statement in body:
+        if isinstance(statement, Note) and size >= PIECE:
+            pieces.append([])
+            size = 0
+        pieces[-1].append(statement)
+        size += _count(statement)
+    return pieces
+
+
+def _count(statement: Statement) -> int:
+    return 1 + sum(map(_count, statement.body)) if isinstance(statement, Loop) else 1
+
+
+def _function(program: Program, module: ir.Module) -> ir.Function:
+    """An empty function of all buffers of a program."""
     arguments = [*program.inputs, *program.constants, *program.outputs]
     types = [memory_type(b.type.dtype).as_pointer() for b in arguments]
     signature = ir.FunctionType(I64, [*types, I8.as_pointer()])
@@ -71,7 +101,17 @@ def emit_llvm(program: Program, module: ir.Module, symbols: list[str]) -> ir.Fun
     function.attributes.add("noinline")
     for argument in function.args:
         argument.add_attribute("noalias")
-    _Emitter(program, function, symbols).run()
+    return function
+
+
+def _in_turn(pieces: Sequence[ir.Function], function: ir.Function) -> ir.Function:
+    """A function that calls the pieces one after another, as long as they succeed."""
+    b = ir.IRBuilder(function.append_basic_block("entry"))
+    for piece in pieces:
+        status = b.call(piece, function.args)
+        with b.if_then(b.icmp_signed("!=", status, I64(0)), likely=False):
+            b.ret(status)
+    b.ret(I64(0))
     return function
 
 
@@ -89,14 +129,19 @@ class _Emitter:
         self.pointers: dict[Buffer, ir.Value] = {}
         arguments = [*program.inputs, *program.constants, *program.outputs]
         self.pointers.update(zip(arguments, function.args[:-1], strict=True))
-        offsets, _ = arena_layout(program)
-        for buffer, offset in offsets.items():
-            start = self.entry.gep(function.args[-1], [I64(offset)])
-            self.pointers[buffer] = self.entry.bitcast(start, memory_type(buffer.type.dtype).as_pointer())
+        self.offsets, _ = arena_layout(program)
 
-    def run(self) -> None:
+    def pointer(self, buffer: Buffer) -> ir.Value:
+        """The start of a buffer's memory; of a temporary, computed once at the start of the function."""
+        memory = buffer.memory
+        if memory not in self.pointers:
+            start = self.entry.gep(self.function.args[-1], [I64(self.offsets[memory])])
+            self.pointers[memory] = self.entry.bitcast(start, memory_type(memory.type.dtype).as_pointer())
+        return self.pointers[memory]
+
+    def run(self, statements: Sequence[Statement]) -> None:
         body = self.b.block
-        self.statements(self.program.body)
+        self.statements(statements)
         self.b.ret(I64(0))
         self.entry.branch(body)
 
@@ -164,7 +209,7 @@ class _Emitter:
         def once() -> None:
             p = self.locals["i_batch"] if call.batch > 1 else I64(0)
             a, b, out = (
-                self.b.gep(self.pointers[x.memory], [self.b.mul(p, I64(size))])
+                self.b.gep(self.pointer(x), [self.b.mul(p, I64(size))])
                 for x, size in zip((call.a, call.b, call.out), sizes, strict=True)
             )
             if is_small(call):
@@ -215,7 +260,7 @@ class _Emitter:
         buffers = [*call.inputs, *call.outputs]
         table = self.entry.alloca(I8.as_pointer(), len(buffers))
         for position, buffer in enumerate(buffers):
-            address = b.bitcast(self.pointers[buffer.memory], I8.as_pointer())
+            address = b.bitcast(self.pointer(buffer), I8.as_pointer())
             b.store(address, b.gep(table, [I64(position)]))
         symbol = self.symbols[call.number]
         signature = ir.FunctionType(I64, [I8.as_pointer().as_pointer()])
@@ -255,4 +300,4 @@ class _Emitter:
                 step = b.mul(self.expr(i), I64(stride)) if stride != 1 else self.expr(i)
                 offset = step if offset is None else b.add(offset, step)
             stride *= extent
-        return b.gep(self.pointers[buffer.memory], [I64(0) if offset is None else offset])
+        return b.gep(self.pointer(buffer), [I64(0) if offset is None else offset])

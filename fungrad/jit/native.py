@@ -19,7 +19,7 @@ from numba.extending import intrinsic
 from fungrad.jit import blas, host_calls, vectortrig
 from fungrad.jit.emit_llvm import arena_layout, emit_llvm
 from fungrad.jit.loops import Buffer, Program
-from fungrad.jit.native_math import libm_addresses
+from fungrad.jit.native_math import I64, libm_addresses
 
 _registered = False
 
@@ -51,11 +51,15 @@ def kernel(program: Program) -> Any:
     def run(typing_context: Any, arrays: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             function = emit_llvm(program, builder.module, symbols)
+            # The code holds addresses of this process. Using one that Numba knows of as such keeps Numba from caching
+            # callers on disk, where they would outlive the program.
+            address = context.add_dynamic_addr(builder, id(program), info=program.name)
+            gone = builder.zext(builder.icmp_unsigned("==", address, address.type(None)), I64)
             pointers = []
             for position, type in enumerate(signature.args[0].types):
                 array = context.make_array(type)(context, builder, builder.extract_value(values[0], position))
                 pointers.append(builder.bitcast(array.data, function.args[position].type))
-            return builder.call(function, pointers)
+            return builder.or_(builder.call(function, pointers), gone)
 
         return types.int64(arrays), generate
 
@@ -91,10 +95,10 @@ def compile_dispatcher(program: Program) -> Any:
         dtype = buffer.type.dtype.name
         if buffer.type.shape:
             lines += [
+                f"    check_{buffer.name}({buffer.name})",
                 f"    if {buffer.name}.shape != {buffer.type.shape}:",
                 f"        raise ValueError('{buffer.name}: compiled for shape {buffer.type.shape}')",
                 f"    dense_{buffer.name} = np.ascontiguousarray({buffer.name})",
-                f"    check_{dtype}(dense_{buffer.name})",
             ]
             arguments.append(f"dense_{buffer.name}")
         else:
@@ -115,19 +119,21 @@ def compile_dispatcher(program: Program) -> Any:
     results = [f"out{i}" if b.type.shape else f"out{i}[0]" for i, b in enumerate(program.outputs)]
     lines.append(f"    return {results[0] if len(results) == 1 else '(' + ', '.join(results) + ',)'}")
     namespace: dict[str, Any] = {"kernel": kernel(program), "np": np, **constants}
-    namespace |= {f"check_{b.type.dtype.name}": _dtype_check(b) for b in program.inputs}
+    namespace |= {f"check_{b.name}": _type_check(b) for b in program.inputs}
     exec("\n".join(lines), namespace)
     return njit(namespace[program.name])
 
 
-def _dtype_check(buffer: Buffer) -> Any:
-    """An njit function that refuses, while the caller compiles, arrays of another dtype than the compiled one."""
+def _type_check(buffer: Buffer) -> Any:
+    """An njit function that refuses, while the caller compiles, what is not an array of the compiled dtype and rank."""
     from numba.core.errors import TypingError
 
     expected = from_dtype(buffer.type.dtype)
 
     @intrinsic
     def check(typing_context: Any, array: Any) -> Any:
+        if not isinstance(array, types.Array) or array.ndim != buffer.type.ndim:
+            raise TypingError(f"{buffer.name}: compiled for an array {buffer.type}, got {array}.")
         if array.dtype != expected:
             raise TypingError(
                 f"{buffer.name}: compiled for dtype {buffer.type.dtype}, got an array of {array.dtype}. Convert it "

@@ -92,6 +92,11 @@ def unsupported(function: Any) -> UnsupportedError:
     name = getattr(function, "__name__", str(function))
     module = getattr(function, "__module__", "numpy") or "numpy"
     prefix = "np." if module == "numpy" else module.replace("numpy", "np", 1) + "."
+    if module.startswith(("numpy.linalg", "numpy.fft")):
+        return UnsupportedError(
+            f"{prefix}{name} cannot be traced, at {user_line()}. Of np.linalg there are norms and products, of np.fft "
+            "nothing yet. If no derivative is needed, compute it on plain arrays outside the transformed function."
+        )
     near = difflib.get_close_matches(name, sorted({f.__name__ for f in FUNCTIONS}), 3)
     instead = _INSTEAD.get(name) or (f"Near names that can: {', '.join(near)}." if near else "")
     return UnsupportedError(

@@ -389,3 +389,48 @@ def test_dispatcher_reports_bounds():
     f = fg.jit(lambda x, i: x[i]).dispatcher(X, np.array([1]))
     with pytest.raises(IndexError):
         f(X, np.array([7]))
+
+
+def test_an_argument_changed_in_place_is_traced():
+    def double(x):
+        x *= 2
+        return np.sum(x)
+
+    x = np.ones(3)
+    assert fg.jit(double)(x) == 6.0
+    np.testing.assert_array_equal(x, np.ones(3))  # the caller's array is not changed
+    np.testing.assert_array_equal(fg.jit(fg.grad(double))(x), np.full(3, 2.0))
+
+
+def test_a_long_program_in_pieces_computes_the_same(monkeypatch):
+    from fungrad.jit import emit_llvm
+
+    def f(x):
+        for i in range(30):
+            x = np.sin(x) + x[::-1] * np.sum(x) / (i + 1)
+        return x[np.array([1, 0])]
+
+    whole = fg.jit(f)(X)
+    monkeypatch.setattr(emit_llvm, "PIECE", 7)
+    np.testing.assert_array_equal(fg.jit(lambda x: f(x))(X), whole)
+
+
+def test_failures_leave_a_program_in_pieces(monkeypatch):
+    from fungrad.jit import emit_llvm
+
+    monkeypatch.setattr(emit_llvm, "PIECE", 1)
+    f = fg.jit(lambda x, i: np.cos(np.sin(x)[i]) + 1.0)
+    with pytest.raises(OutOfBoundsError):
+        f(X, np.array([7]))
+    np.testing.assert_allclose(f(X, np.array([1])), np.cos(np.sin(X[[1]])) + 1.0, rtol=1e-15)
+
+
+def test_numba_does_not_cache_callers_of_a_dispatcher(tmp_path):
+    numba = pytest.importorskip("numba")
+    kernel = fg.jit(fg.grad(lambda w: np.sum(w**2))).dispatcher(X)
+    source = tmp_path / "caller.py"
+    source.write_text("def call(w):\n    return kernel(w)\n")
+    namespace = {"kernel": kernel}
+    exec(compile(source.read_text(), str(source), "exec"), namespace)
+    with pytest.warns(numba.core.errors.NumbaWarning, match="annot cache"):
+        np.testing.assert_allclose(numba.njit(cache=True)(namespace["call"])(X), 2 * X)

@@ -336,3 +336,11 @@ def test_wrong_options(options, text):
 def test_wrong_data(data, error, text):
     with pytest.raises(error, match=text):
         fit(model, nn.squared_error, START, data, optimizer=optim.sgd(0.1), epochs=1, batch_size=1)
+
+
+def test_accuracy_refuses_targets_that_are_not_classes():
+    from fungrad.errors import ArgumentError
+    from fungrad.train import accuracy
+
+    with pytest.raises(ArgumentError, match="class numbers"):
+        accuracy(np.zeros((4, 1)), np.zeros((4, 1)))
