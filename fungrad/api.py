@@ -25,7 +25,7 @@ from fungrad.ir.printing import identifiers
 from fungrad.ir.types import type_of
 from fungrad.numpy.promotion import frozen
 from fungrad.primitives.elementwise import ELEMENTWISE
-from fungrad.trace import Tracer, bind, trace
+from fungrad.trace import Tracer, bind, fresh, trace
 from fungrad.transforms.vjp import vjp as flat_vjp
 
 Function = Callable[..., Any]
@@ -102,7 +102,7 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool 
         if not isinstance(argnums, tuple | list):
             (gradient,) = gradient
         value = _scalar_value(values[0])
-        return ((value, tree.unflatten(aux_structure, values[1:])) if has_aux else value), gradient
+        return ((value, tree.unflatten(aux_structure, _own(values[1:]))) if has_aux else value), gradient
 
     return value_and_gradient
 
@@ -162,7 +162,7 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> Any:
 
     out = tree.unflatten(structures[0], outs)
     if has_aux:
-        return out, pullback, tree.unflatten(structures[1], results[count:])
+        return out, pullback, tree.unflatten(structures[1], _own(results[count:]))
     return out, pullback
 
 
@@ -303,7 +303,7 @@ def _own(found: Sequence[Any], others: Sequence[Any] = ()) -> list[Any]:
             elif x.base is not None or not x.flags.writeable or id(x) in seen:
                 x = x.copy()
             seen.add(id(x))
-        owned.append(x)
+        owned.append(fresh(x))
     return owned
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
+from types import MethodType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -38,7 +39,7 @@ class _Layout(NamedTuple):
     given: int  # how many positional arguments
     traced: tuple[int, ...]  # positions
     keys: tuple[str, ...]  # traced keyword arguments, sorted
-    static: tuple[tuple[str, type, Any], ...]
+    static: tuple[tuple[str, type, Any, str], ...]
 
 
 class _Program(NamedTuple):
@@ -101,10 +102,16 @@ class Jitted:
         """
         from fungrad.jit.native import compile_dispatcher
 
-        program = self._compiled(args, kwargs).program
-        if not program.outputs:
-            raise CompileError(f"{function_name(self._f)} returns no array that depends on its arguments.")
-        return compile_dispatcher(program)
+        traced = self._program(*self._read(args, kwargs), args, kwargs)
+        if traced.fixed or not traced.graph.outputs:
+            raise CompileError(
+                f"dispatcher: {function_name(self._f)} returns {len(traced.fixed)} value(s) that do not depend on its "
+                "arguments, such as a constant. Return only what is computed from them."
+            )
+        return compile_dispatcher(self._code(traced.graph).program)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else MethodType(self, instance)
 
     def __repr__(self) -> str:
         return f"<jit of {function_name(self._f)}>"
@@ -127,7 +134,7 @@ class Jitted:
             count,
             tuple(i for i in range(count) if i not in fixed),
             tuple(k for k in sorted(kwargs) if k not in self._static_names),
-            tuple((name, type(value), value) for name, value in static),
+            tuple((name, type(value), value, _spelling(value)) for name, value in static),
         )
         chosen = [*(args[i] for i in layout.traced), *(kwargs[k] for k in layout.keys)]
         return layout, flatten_arguments(chosen, lambda: self._names(layout))
@@ -212,6 +219,9 @@ def jit(f: Function | None = None, *, static_argnums: Any = (), static_argnames:
 
 
 def _result(program: _Program, outs: Sequence[Any]) -> Any:
+    for x, number in zip(outs, program.numbers, strict=True):
+        if type(x) is Tracer:
+            x.weak = number is not None
     leaves = [
         x if number is None or type(x) is Tracer else number(x) for x, number in zip(outs, program.numbers, strict=True)
     ]
@@ -242,10 +252,15 @@ def _static_arguments(f: Function, argnums: Any, argnames: Any) -> tuple[frozens
                 f"jit: static_argnums={argnums!r} names argument {number}, but {function_name(f)} has "
                 f"{len(positional)} positional parameter(s)."
             )
-    numbers = {int(n) for n in given}
+    numbers = {int(n) + len(positional) if n < 0 and not open_ended else int(n) for n in given}
     names |= {positional[n] for n in numbers if -len(positional) <= n < len(positional)}
     numbers |= {positional.index(name) for name in names if name in positional}
     return frozenset(numbers), frozenset(names)
+
+
+def _spelling(value: Any) -> str:
+    """What tells numbers apart that are equal: 2 and 2.0, 0.0 and -0.0, also inside tuples."""
+    return repr(value) if isinstance(value, int | float | tuple) else ""
 
 
 def _check_static(name: str, value: Any) -> None:
@@ -258,5 +273,5 @@ def _check_static(name: str, value: Any) -> None:
             else "use a tuple, not a list or dict"
         )
         raise StaticArgumentError(
-            f"jit: static argument {name} is a {type(value).__name__}, which is not hashable; {fix}."
+            f"jit: the static {name} is a {type(value).__name__}, which is not hashable; {fix}."
         ) from None

@@ -11,6 +11,7 @@ What a trace records is a list of `Record`s, the tape. `Trace.graph` turns the t
 
 from __future__ import annotations
 
+import itertools
 import linecache
 import os
 import sys
@@ -65,6 +66,7 @@ class _State(threading.local):
 
 
 _STATE = _State()
+_LEVELS = itertools.count(1)  # whatever is traced inside a trace starts later, also in another thread
 
 
 def _user_site() -> Any:
@@ -160,6 +162,11 @@ class Tracer:
         return self.operand.type.size
 
 
+def fresh(x: Any) -> Any:
+    """A tracer as a handle of its own, which in-place operators on `x` do not move; anything else as it is."""
+    return Tracer(x.owner, x.operand, x.value, x.weak) if type(x) is Tracer else x
+
+
 def concrete_value(tracer: Tracer) -> Any:
     """The ndarray or NumPy scalar under all levels of a tracer, or None where a level is abstract."""
     value: Any = tracer
@@ -182,7 +189,7 @@ class Trace:
 
     def __enter__(self) -> Trace:
         _STATE.depth += 1
-        self.level = _STATE.depth
+        self.level = next(_LEVELS)
         self.live = True
         return self
 
@@ -195,7 +202,7 @@ class Trace:
 
     def input(self, value: Any, weak: bool = False) -> Tracer:
         """A fresh tracer that carries `value` (concrete trace)."""
-        return Tracer(self, Var(type_of(value)), value, weak)
+        return Tracer(self, Var(type_of(value)), fresh(value), weak)
 
     def abstract_input(self, type: ArrayType, weak: bool = False) -> Tracer:
         """A fresh tracer of which only the type is known."""
@@ -216,6 +223,8 @@ class Trace:
                 if x.owner is self:
                     operand = x.operand.value if type(x.operand) is Const else x.operand
                     x = x.value
+                else:
+                    operand = x = fresh(x)
                 nested = nested or type(x) is Tracer
             operands.append(operand)
             values.append(x)

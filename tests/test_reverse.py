@@ -356,3 +356,56 @@ def test_polynomials(coefficients):
 
     expected = np.polyval(np.polyder(coefficients), 0.7) if len(coefficients) > 1 else 0.0
     assert grad(f)(0.7) == pytest.approx(float(expected), rel=1e-12, abs=1e-12)
+
+
+# -- in-place assignment across levels ---------------------------------------------------------------------------------
+
+
+def changed_after_vjp(x):
+    _, pull = fg.vjp(lambda y: y * y, x)
+    x *= 10
+    return np.sum(pull(np.ones(2))[0]) + 0 * np.sum(x)
+
+
+def changed_closure(x):
+    _, pull = fg.vjp(lambda y: y * x, np.ones(2))
+    x *= 10
+    return np.sum(pull(np.ones(2))[0])
+
+
+def changed_output(x):
+    out, pull = fg.vjp(lambda y: np.exp(y), x)
+    out *= 0
+    return np.sum(pull(np.ones(2))[0])
+
+
+def changed_gradient(x):
+    gb, gc = fg.grad(lambda b, c: np.sum((x + b + c) ** 2), argnums=(0, 1))(np.ones(2), np.ones(2))
+    gb *= 10
+    return np.sum(gc) + 0 * np.sum(gb)
+
+
+@pytest.mark.parametrize("f", [changed_after_vjp, changed_closure, changed_output, changed_gradient])
+def test_what_a_tape_remembers_does_not_change_in_place(f):
+    expected = f(np.ones(2))
+    slope = (f(np.full(2, 1.0 + 1e-6)) - f(np.full(2, 1.0 - 1e-6))) / 2e-6
+    value, gradient = fg.value_and_grad(f)(np.ones(2))
+    np.testing.assert_allclose([value, fg.jit(f)(np.ones(2))], expected)
+    np.testing.assert_allclose(np.sum(gradient), slope, rtol=1e-6)
+    np.testing.assert_allclose(fg.jit(fg.grad(f))(np.ones(2)), gradient)
+
+
+def test_nested_gradients_in_another_thread():
+    import threading
+
+    def in_thread(f):
+        found = []
+        thread = threading.Thread(target=lambda: found.append(f()))
+        thread.start()
+        thread.join()
+        return found[0]
+
+    def inner(x):
+        return in_thread(lambda: fg.grad(lambda y: x * y)(3.0)) * 1.0
+
+    assert fg.grad(inner)(2.0) == 1.0

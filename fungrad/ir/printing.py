@@ -31,6 +31,10 @@ RESERVED = frozenset(
 """Names with a meaning in generated code, where the Vars of a graph keep theirs."""
 
 
+_GENERATED = re.compile(r"(i|out|const|a|c|at)\d+|(dense|check|best|i)_.*|.*_(total|part)|value|better|status")
+"""Names that generated code makes up; an input of such a name gets an underscore, which they never end with."""
+
+
 def _fresh_names() -> Iterator[str]:
     for length in count(1):
         for letters in product(string.ascii_lowercase, repeat=length):
@@ -49,7 +53,7 @@ def _identifier(path: str) -> str:
     name = "_".join(part for part in cleaned.split("_") if part)
     if not name or name[0].isdigit():
         name = f"x{name}"
-    reserved = name in RESERVED or re.fullmatch(r"(i|out|const|a|c)\d+", name)
+    reserved = name in RESERVED or _GENERATED.fullmatch(name)
     return f"{name}_" if reserved else name
 
 

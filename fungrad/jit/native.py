@@ -102,6 +102,7 @@ def compile_dispatcher(program: Program) -> Any:
             ]
             arguments.append(f"dense_{buffer.name}")
         else:
+            lines.append(f"    check_{buffer.name}({buffer.name})")
             lines.append(f"    dense_{buffer.name} = np.full((1,), {buffer.name}, np.{dtype})")
             arguments.append(f"dense_{buffer.name}")
     arguments += constants
@@ -125,13 +126,19 @@ def compile_dispatcher(program: Program) -> Any:
 
 
 def _type_check(buffer: Buffer) -> Any:
-    """An njit function that refuses, while the caller compiles, what is not an array of the compiled dtype and rank."""
+    """An njit function that refuses, while the caller compiles, what is not of the compiled dtype and rank."""
     from numba.core.errors import TypingError
 
     expected = from_dtype(buffer.type.dtype)
 
     @intrinsic
     def check(typing_context: Any, array: Any) -> Any:
+        if buffer.type.ndim == 0:
+            if not isinstance(array, types.Number | types.Boolean):
+                raise TypingError(f"{buffer.name}: compiled for a number, {buffer.type}, got {array}.")
+            if isinstance(array, types.Float) and not buffer.type.is_float:
+                raise TypingError(f"{buffer.name}: compiled for an integer, {buffer.type}, got {array}.")
+            return types.void(array), lambda context, builder, signature, values: context.get_dummy_value()
         if not isinstance(array, types.Array) or array.ndim != buffer.type.ndim:
             raise TypingError(f"{buffer.name}: compiled for an array {buffer.type}, got {array}.")
         if array.dtype != expected:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from fungrad.errors import DtypeError, ShapeError, UnsupportedError
-from fungrad.ir.types import ArrayType, DType, array_type, type_of
+from fungrad.ir.types import DType, array_type, type_of
 from fungrad.primitives.convert import convert
 from fungrad.primitives.create import full
 from fungrad.primitives.elementwise import BOOL, ELEMENTWISE
@@ -188,6 +188,20 @@ def cast(x: Any, dtype: DType) -> Any:
             raise DtypeError(
                 f"the Python integer {x} does not fit {dtype}, at {user_line()}. Convert the array to a wider dtype."
             ) from None
+    return _narrowed(x, dtype)
+
+
+def _narrowed(x: Any, dtype: DType) -> Any:
+    """A value as `dtype`. An integer argument whose value is not known may not wrap around.
+
+    Raises:
+        DtypeError: a Python integer that is an argument of `jit` meets an array of a smaller integer type.
+    """
+    if type(x) is Tracer and x.weak and dtype.kind in "iu" and dtype != x.dtype and x.dtype.kind == "i":
+        raise DtypeError(
+            f"a Python integer whose value is not known meets an array of {dtype} and may not fit, at {user_line()}. "
+            f"Pass np.{dtype.name}(n), or make it a static argument of jit."
+        )
     return convert(x, dtype)
 
 
@@ -228,7 +242,7 @@ def spread_to(x: Any, shape: Shape, dtype: DType) -> Any:
     if type(x) in _PYTHON_KINDS:
         scalar = cast(x, dtype)
         return full(shape, scalar, dtype) if shape else scalar
-    return broadcast(convert(x, dtype), shape)
+    return broadcast(_narrowed(x, dtype), shape)
 
 
 # -- elementwise operations ------------------------------------------------------------------------------------------
@@ -242,8 +256,3 @@ def elementwise(row: str, ufunc: Any, *operands: Any) -> Any:
     shape = broadcast_shape(ufunc.__name__, *[shape_of(x) for x in operands])
     arrays = [spread_to(x, shape, dtype) for x, dtype in zip(operands, dtypes, strict=False)]
     return bind(ELEMENTWISE[row], *arrays)
-
-
-def same_type(x: Any) -> ArrayType:
-    """The type of a value."""
-    return type_of(x)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fungrad.errors import AxisError, ShapeError
+from fungrad.errors import AxisError, ShapeError, UnsupportedError
 from fungrad.numpy.promotion import as_value, broadcast_shape
 from fungrad.numpy.registry import implements
 from fungrad.numpy.views import perhaps_view_of, view_of
@@ -83,6 +83,11 @@ def completed_shape(x: Any, shape: Any) -> Shape:
 def reshape(a: Any, /, shape: Any, order: str = "C", *, copy: Any = None) -> Any:
     x = as_value(a)
     target = completed_shape(x, shape)
+    if order not in ("C", "F") and x.ndim > 1:
+        raise UnsupportedError(
+            f"reshape or ravel with order={order!r} depends on the memory layout, which a traced array lacks, at "
+            f"{user_line()}. Use order='C' or order='F'."
+        )
     if order == "F" and (len(target) > 1 or x.ndim > 1):
         backwards = primitives.reshape(_reversed(x), tuple(reversed(target)))
         return perhaps_view_of(x, _reversed(backwards))

@@ -16,7 +16,7 @@ from fungrad.numpy.indexing import Entry, NewAxis, Range, getitem, layout, parse
 from fungrad.numpy.promotion import as_operand, as_value, broadcast_shape, cast, kind_of, shape_of, strong
 from fungrad.primitives.index import Scatter, ScatterAdd
 from fungrad.primitives.shape import broadcast, reshape
-from fungrad.trace import Tracer, bind, user_line
+from fungrad.trace import Tracer, bind, fresh, user_line
 
 
 def _mesh(entries: Sequence[Entry]) -> list[Any]:
@@ -68,7 +68,7 @@ def update(operation: str, x: Any, index: Any, values: Any) -> Any:
     whole = _whole_tail(extended, entries)
     if whole == len(extended):
         updates = reshape(updates, x.shape)
-        return updates if operation == "set" else x + updates
+        return fresh(updates) if operation == "set" else x + updates
     rank = len(target) - whole
     positions = [broadcast(reshape(p, p.shape[:rank]), target[:rank]) for p in _mesh(entries)[: len(extended) - whole]]
     return reshape(bind(_OPERATIONS[operation], reshape(x, extended), updates, *positions), x.shape)
@@ -111,15 +111,20 @@ class Place:
 
     def set(self, values: Any) -> Any:
         """`x` with `values` written there; of repeated positions the last wins."""
-        return update("set", self._x, self._index, values)
+        return _owned(update("set", self._x, self._index, values))
 
     def add(self, values: Any) -> Any:
         """`x` with `values` added there, at repeated positions as often as they occur."""
-        return update("add", self._x, self._index, values)
+        return _owned(update("add", self._x, self._index, values))
 
     def multiply(self, values: Any) -> Any:
         """`x` with the elements there multiplied by `values`; positions must not repeat."""
         return self.set(self.get() * values)
+
+
+def _owned(x: Any) -> Any:
+    """An ndarray as a copy that the caller may change."""
+    return np.array(x) if isinstance(x, np.ndarray) else x
 
 
 def at(x: Any) -> At:

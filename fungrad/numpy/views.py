@@ -75,11 +75,11 @@ def perhaps_view_of(source: Any, result: Any) -> Any:
     if type(source) is not Tracer or type(result) is not Tracer or result is source:
         return result
     old, new = _view(source).memory, _view(result).memory
-    old.unsure = [ref for ref in old.unsure if ref() is not None]
-    new.unsure = [*old.unsure, weakref.ref(old)]
-    for ref in new.unsure:
-        other = ref()
-        if other is not None:
+    known = {id(new), *(id(ref()) for ref in new.unsure)}
+    for other in [old, *(ref() for ref in old.unsure)]:
+        if other is not None and id(other) not in known:
+            known.add(id(other))
+            new.unsure.append(weakref.ref(other))
             other.unsure.append(weakref.ref(new))
     return result
 

@@ -14,7 +14,7 @@ from typing import Any
 from fungrad.ir.graph import Var
 from fungrad.ir.primitive import Cotangent
 from fungrad.primitives.create import zeros_like
-from fungrad.trace import Record, Trace, Tracer, attributed_to
+from fungrad.trace import Record, Trace, Tracer, attributed_to, fresh
 
 Pullback = Callable[[Sequence[Cotangent]], list[Any]]
 
@@ -38,7 +38,7 @@ def vjp(
         variables = [t.operand for t in inputs]  # before f runs: in-place operators make a tracer stand for another Var
         results = f(*inputs)
         outs = [x.operand if isinstance(x, Tracer) and x.owner is level else None for x in results]
-        values = [x.value if isinstance(x, Tracer) and x.owner is level else x for x in results]
+        values = [fresh(x.value) if isinstance(x, Tracer) and x.owner is level else x for x in results]
     tape = level.records
     level.records = []  # tracers refer to the trace: without its tape they keep no residual alive
 

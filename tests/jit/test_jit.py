@@ -434,3 +434,49 @@ def test_numba_does_not_cache_callers_of_a_dispatcher(tmp_path):
     exec(compile(source.read_text(), str(source), "exec"), namespace)
     with pytest.warns(numba.core.errors.NumbaWarning, match="annot cache"):
         np.testing.assert_allclose(numba.njit(cache=True)(namespace["call"])(X), 2 * X)
+
+
+def test_names_of_arguments_never_meet_those_of_generated_code():
+    def f(x, dense_x, a_total, at0, value, best_value, i_sum, status, check_x):
+        rest = dense_x + a_total + value + best_value + i_sum + status + check_x
+        return np.sum(x * 2, keepdims=True) * rest + x[at0] + np.argmax(x)
+
+    numbers = [np.full(3, float(i)) for i in range(1, 7)]
+    arguments = (X, numbers[0], numbers[1], np.array([2, 0, 1]), *numbers[2:], np.ones(3))
+    np.testing.assert_allclose(fg.jit(f)(*arguments), f(*arguments))
+    np.testing.assert_allclose(fg.jit(f).dispatcher(*arguments)(*arguments), f(*arguments))
+    program = fg.jit(f)._compiled(arguments, {}).program
+    np.testing.assert_allclose(run_source(program, arguments)[0], f(*arguments))
+
+
+def test_a_dispatcher_refuses_constants_and_truncation():
+    with pytest.raises(FungradError, match="do not depend on its arguments"):
+        fg.jit(lambda x: (x * 2, 3.0)).dispatcher(X)
+    numba = pytest.importorskip("numba")
+    with pytest.raises(numba.core.errors.TypingError, match="n: compiled for an integer"):
+        fg.jit(lambda x, n: x * n).dispatcher(X, 2)(X, 2.7)
+
+
+def test_an_unknown_integer_may_not_wrap():
+    small = np.arange(50, 55, dtype=np.uint8)
+    for f in (lambda x, n: x + n, lambda x, n: x < n):
+        with pytest.raises(FungradError, match="static argument"):
+            fg.jit(f)(small, 300)
+    np.testing.assert_array_equal(fg.jit(lambda x, n: x + n)(small, np.uint8(3)), small + np.uint8(3))
+
+
+def test_static_arguments_that_are_equal_but_not_the_same():
+    f = fg.jit(lambda x, s: np.copysign(x, s), static_argnums=1)
+    assert np.all(f(np.ones(2), 0.0) == 1)
+    assert np.all(f(np.ones(2), -0.0) == -1)
+    g = fg.jit(lambda x, y, n=3: x * y * n, static_argnums=-1)
+    np.testing.assert_array_equal(g(np.ones(2), np.ones(2)), [3, 3])
+
+
+def test_jit_on_a_method():
+    class Model:
+        @fg.jit(static_argnums=0)
+        def double(self, x):
+            return 2 * x
+
+    np.testing.assert_array_equal(Model().double(X), 2 * X)

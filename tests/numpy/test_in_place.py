@@ -319,3 +319,23 @@ def test_an_outer_array_cannot_be_changed_from_inside() -> None:
 
     with pytest.raises(fg.errors.LeakedTracerError):
         fg.grad(f)(X)
+
+
+def test_einsum_of_a_diagonal_ends_and_is_right():
+    x = np.arange(9.0).reshape(3, 3)
+    np.testing.assert_array_equal(fg.grad(lambda x: np.sum(np.einsum("ii->i", x) ** 2))(x), np.diag(2 * np.diag(x)))
+    assert fg.jit(lambda x: np.einsum("ii->", x))(x) == 12.0
+
+
+def test_functional_updates_are_copies():
+    v = np.ones(2)
+    y = fg.numpy.at(np.zeros(2))[:].set(v)
+    y += 1
+    np.testing.assert_array_equal(v, [1, 1])
+
+    def f(v):
+        y = fg.numpy.at(np.zeros_like(v))[:].set(v)
+        y += 1
+        return np.sum(v)
+
+    assert fg.value_and_grad(f)(v)[0] == 2.0
