@@ -44,7 +44,7 @@ def _array_ufunc(self: Tracer, ufunc: Any, method: str, *inputs: Any, **kwargs: 
 def _array_function(self: Tracer, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
     result = dispatch(func, args, kwargs)
     if type(result) is Tracer and func not in _MAY_RETURN_ARGUMENT:
-        for x in args:
+        for x in (*args, *kwargs.values()):
             if x is result:  # a copy in NumPy: later assignment to one must not change the other
                 return ufuncs.copy(result)
     return result
@@ -65,6 +65,8 @@ _MAY_RETURN_ARGUMENT = {
     np.broadcast_to,
     np.real,
     np.real_if_close,
+    np.astype,
+    np.diff,
     np.rot90,
 }
 """Functions that give a view in NumPy."""
@@ -96,6 +98,10 @@ def _flatten(self: Tracer, order: str = "C") -> Any:
 
 def _copy(self: Tracer, *_: Any) -> Tracer:
     return ufuncs.copy(self)
+
+
+def _itself(self: Tracer) -> Tracer:
+    return self
 
 
 def _len(self: Tracer) -> int:
@@ -176,8 +182,8 @@ _METHODS: dict[str, Any] = {
     "astype": _astype,
     "flatten": _flatten,
     "copy": _copy,
-    "conj": _copy,
-    "conjugate": _copy,
+    "conj": _itself,
+    "conjugate": _itself,
     "sort": _sort,
     "fill": _fill,
     "at": property(updates.At),

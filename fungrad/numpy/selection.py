@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fungrad.errors import ArgumentError, ShapeError
+from fungrad.errors import ArgumentError, ShapeError, UnsupportedError
 from fungrad.numpy import ufuncs
 from fungrad.numpy.conversions import known_value
 from fungrad.numpy.promotion import as_operand, as_value, cast, common_dtype
@@ -71,6 +71,8 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> An
 
 @implements(np.nan_to_num)
 def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
+    if not copy:
+        raise UnsupportedError(f"np.nan_to_num with copy=False cannot be traced, at {user_line()}. Use its result.")
     x = as_value(x)
     if x.dtype.kind != "f":
         return x

@@ -339,3 +339,24 @@ def test_functional_updates_are_copies():
         return np.sum(v)
 
     assert fg.value_and_grad(f)(v)[0] == 2.0
+
+
+@pytest.mark.parametrize(
+    "shared",
+    [
+        lambda x: x.conj(),
+        lambda x: np.diff(x, n=0),
+        lambda x: np.astype(x, np.float64, copy=False),
+        lambda x: np.pad(array=x, pad_width=0),
+        lambda x: np.astype(x, np.float64),
+    ],
+)
+def test_what_returns_its_argument_shares_exactly_where_numpy_does(shared):
+    def f(x):
+        x = x * 1.0
+        y = shared(x)
+        y[...] = 7.0
+        return np.sum(x)
+
+    x = np.arange(3.0)
+    assert fg.value_and_grad(f)(x)[0] == fg.jit(f)(x) == f(x)
