@@ -100,15 +100,13 @@ class Jitted:
         It is compiled for the shapes and dtypes of these arguments and takes their leaves in order (dicts by sorted
         key); 0-d leaves are numbers. It returns the leaves of the result: one alone, several as a tuple.
         """
-        from fungrad.jit.native import compile_dispatcher
-
         traced = self._program(*self._read(args, kwargs), args, kwargs)
         if traced.fixed or not traced.graph.outputs:
             raise CompileError(
                 f"dispatcher: {function_name(self._f)} returns {len(traced.fixed)} value(s) that do not depend on its "
                 "arguments, such as a constant. Return only what is computed from them."
             )
-        return compile_dispatcher(self._code(traced.graph).program)
+        return self._code(traced.graph).dispatcher
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else MethodType(self, instance)
@@ -219,12 +217,13 @@ def jit(f: Function | None = None, *, static_argnums: Any = (), static_argnames:
 
 
 def _result(program: _Program, outs: Sequence[Any]) -> Any:
-    for x, number in zip(outs, program.numbers, strict=True):
-        if type(x) is Tracer:
-            x.weak = number is not None
-    leaves = [
-        x if number is None or type(x) is Tracer else number(x) for x, number in zip(outs, program.numbers, strict=True)
-    ]
+    leaves = list(outs)
+    for position, number in enumerate(program.numbers):
+        if number is not None:
+            if type(leaves[position]) is Tracer:
+                leaves[position].weak = True
+            else:
+                leaves[position] = number(leaves[position])
     for position, leaf in program.fixed:
         leaves.insert(position, leaf.copy() if isinstance(leaf, np.ndarray) else leaf)
     return tree.unflatten(program.structure, leaves)

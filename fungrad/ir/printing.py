@@ -31,8 +31,9 @@ RESERVED = frozenset(
 """Names with a meaning in generated code, where the Vars of a graph keep theirs."""
 
 
-_GENERATED = re.compile(r"(i|out|const|a|c|at)\d+|(dense|check|best|i)_.*|.*_(total|part)|value|better|status")
-"""Names that generated code makes up; an input of such a name gets an underscore, which they never end with."""
+_NUMBERED = re.compile(r"(i|out|const)\d+")
+"""Indices, outputs and constants of generated code. All else that it makes up has two underscores in a row, which no
+identifier here has."""
 
 
 def _fresh_names() -> Iterator[str]:
@@ -53,7 +54,7 @@ def _identifier(path: str) -> str:
     name = "_".join(part for part in cleaned.split("_") if part)
     if not name or name[0].isdigit():
         name = f"x{name}"
-    reserved = name in RESERVED or _GENERATED.fullmatch(name)
+    reserved = name in RESERVED or _NUMBERED.fullmatch(name)
     return f"{name}_" if reserved else name
 
 

@@ -1,11 +1,12 @@
-"""Loop IR -> LLVM: one function for a whole program.
+"""Loop IR -> LLVM: one function for a whole program, which calls one for each piece of a long one.
 
 The function takes a pointer for each input, constant and output and one for the arena of temporaries, and returns a
 status: 0, or 1 + the number of the guard that failed, or -1 if a host call raised. Extents are static; pointers are
 `noalias`.
 
 No fast-math flags are set but `reassoc` on short blocks of sums: contraction to fused multiply-add would make compiled
-results differ from NumPy's wherever two products cancel.
+results differ from NumPy's wherever two products cancel. (Matrix products and elementary functions use FMA inside,
+where NumPy's own order of rounding is not defined either.)
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from llvmlite import ir
 from fungrad.errors import CompileError
 from fungrad.ir.types import DType
 from fungrad.jit import blas
+from fungrad.jit.counted_loop import counted_loop
 from fungrad.jit.loops import (
     Apply,
     Assign,
@@ -66,8 +68,9 @@ def emit_llvm(program: Program, module: ir.Module, symbols: list[str]) -> ir.Fun
     """
     pieces = split(program.body)
     functions = [_function(program, module) for _ in pieces]
+    offsets, _ = arena_layout(program)
     for piece, function in zip(pieces, functions, strict=True):
-        _Emitter(program, function, symbols).run(piece)
+        _Emitter(program, function, symbols, offsets).run(piece)
     return functions[0] if len(functions) == 1 else _in_turn(functions, _function(program, module))
 
 
@@ -93,8 +96,7 @@ def _count(statement: Statement) -> int:
 
 def _function(program: Program, module: ir.Module) -> ir.Function:
     """An empty function of all buffers of a program."""
-    arguments = [*program.inputs, *program.constants, *program.outputs]
-    types = [memory_type(b.type.dtype).as_pointer() for b in arguments]
+    types = [memory_type(b.type.dtype).as_pointer() for b in program.arguments]
     signature = ir.FunctionType(I64, [*types, I8.as_pointer()])
     function = ir.Function(module, signature, module.get_unique_name(f"fungrad_program_{program.name}"))
     function.linkage = "internal"
@@ -116,20 +118,17 @@ def _in_turn(pieces: Sequence[ir.Function], function: ir.Function) -> ir.Functio
 
 
 class _Emitter:
-    def __init__(self, program: Program, function: ir.Function, symbols: list[str]) -> None:
-        self.program = program
+    def __init__(self, program: Program, function: ir.Function, symbols: list[str], offsets: dict[Buffer, int]) -> None:
         self.function = function
         self.symbols = symbols
+        self.offsets = offsets
         self.entry = ir.IRBuilder(function.append_basic_block("entry"))
         self.b = ir.IRBuilder(function.append_basic_block("body"))
         self.math = ScalarMath(self.b)
         self.locals: dict[str, ir.Value] = {}
         self.slots: dict[tuple[str, DType], ir.Value] = {}
         self.scalars: dict[tuple[str, Any], ir.Value] = {}
-        self.pointers: dict[Buffer, ir.Value] = {}
-        arguments = [*program.inputs, *program.constants, *program.outputs]
-        self.pointers.update(zip(arguments, function.args[:-1], strict=True))
-        self.offsets, _ = arena_layout(program)
+        self.pointers: dict[Buffer, ir.Value] = dict(zip(program.arguments, function.args[:-1], strict=True))
 
     def pointer(self, buffer: Buffer) -> ir.Value:
         """The start of a buffer's memory; of a temporary, computed once at the start of the function."""
@@ -181,20 +180,13 @@ class _Emitter:
         count = int_value(extent)
         if count is None:
             raise CompileError(f"loop {name} has an extent that is not known")
-        if count <= 0:
-            return
-        b = self.b
-        before, head, end = b.block, b.append_basic_block(f"for.{name}"), b.append_basic_block(f"end.{name}")
-        b.branch(head)
-        b.position_at_end(head)
-        counter = b.phi(I64, name)
-        counter.add_incoming(I64(0), before)
-        self.locals[name] = counter
-        body()
-        following = b.add(counter, I64(1), flags=["nsw", "nuw"])
-        counter.add_incoming(following, b.block)
-        b.cbranch(b.icmp_unsigned("<", following, I64(count)), head, end)
-        b.position_at_end(end)
+
+        def step(index: ir.Value, _: Sequence[ir.Value]) -> Sequence[ir.Value]:
+            self.locals[name] = index
+            body()
+            return ()
+
+        counted_loop(self.b, count, step)
 
     def slot(self, local: Local) -> ir.Value:
         """The stack slot of an accumulator; LLVM turns it into a register."""
@@ -207,7 +199,7 @@ class _Emitter:
         sizes = (call.m * call.k, call.k * call.n, call.m * call.n)
 
         def once() -> None:
-            p = self.locals["i_batch"] if call.batch > 1 else I64(0)
+            p = self.locals["i__batch"]
             a, b, out = (
                 self.b.gep(self.pointer(x), [self.b.mul(p, I64(size))])
                 for x, size in zip((call.a, call.b, call.out), sizes, strict=True)
@@ -217,10 +209,7 @@ class _Emitter:
             else:
                 self.blas(call, a, b, out)
 
-        if call.batch > 1:
-            self.loop("i_batch", literal(call.batch), once)
-        else:
-            once()
+        self.loop("i__batch", literal(call.batch), once)
 
     def blas(self, call: Gemm, a: ir.Value, b: ir.Value, out: ir.Value) -> None:
         """One product by the library, as C^T = B^T A^T."""

@@ -55,9 +55,8 @@ _INFIX = {
 
 def emit_python(program: Program) -> str:
     """The source of a function of the program's inputs, constants and outputs, which it fills."""
-    arguments = [b.name for b in (*program.inputs, *program.constants, *program.outputs)]
-    lines = [f"def {program.name}({', '.join(arguments)}):"]
-    for buffer in (*program.inputs, *program.constants, *program.outputs):
+    lines = [f"def {program.name}({', '.join(b.name for b in program.arguments)}):"]
+    for buffer in program.arguments:
         lines.append(f"    # {buffer.name}: {buffer.type}, {buffer.role}")
     for buffer in program.temps:
         lines.append(f"    {buffer.name} = np.empty({buffer.type.shape}, np.{buffer.type.dtype.name})")
@@ -214,7 +213,7 @@ def run_source(program: Program, inputs: Sequence[Any]) -> list[Any]:
     arrays = [np.array(x, dtype=b.type.dtype, order="C") for x, b in zip(inputs, program.inputs, strict=True)]
     try:
         with np.errstate(all="ignore"):
-            namespace[program.name](*arrays, *(b.value[0] for b in program.constants), *outputs)
+            namespace[program.name](*arrays, *(b.value for b in program.constants), *outputs)
     except IndexError as error:
         raise OutOfBoundsError(str(error)) from None
     return outputs

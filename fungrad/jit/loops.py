@@ -24,7 +24,6 @@ from typing import Any
 
 import numpy as np
 
-from fungrad.ir.graph import Where
 from fungrad.ir.primitive import Primitive
 from fungrad.ir.types import ArrayType, DType
 
@@ -157,7 +156,6 @@ class Host:
     op: Primitive
     inputs: tuple[Buffer, ...]
     outputs: tuple[Buffer, ...]
-    where: Where
     number: int  # position in Program.hosts
 
 
@@ -176,6 +174,11 @@ class Program:
     body: tuple[Statement, ...]
     failures: tuple[str, ...]
     hosts: tuple[Host, ...]
+
+    @property
+    def arguments(self) -> tuple[Buffer, ...]:
+        """The buffers a caller passes, in order."""
+        return (*self.inputs, *self.constants, *self.outputs)
 
 
 def literal(value: int) -> Literal:
@@ -220,27 +223,24 @@ def sub(x: Expr, y: Expr) -> Expr:
     return x if b == 0 else Apply("sub", (x, y), INT)
 
 
-def loops_over(extents: Sequence[tuple[int, int]]) -> tuple[dict[int, Expr], list[Statement], list[Statement]]:
-    """Nested loops over (axis, extent) pairs in the given order.
+def loops_over(extents: Sequence[tuple[int, int]], into: list[Statement]) -> tuple[dict[int, Expr], list[Statement]]:
+    """Append nested loops over (axis, extent) pairs, in the given order, to a list of statements.
 
     Returns:
-        The index of each axis (0 for an extent of 1), the outermost statements, and the innermost body to fill.
+        The index of each axis (0 for an extent of 1) and the innermost body to fill.
     """
     indices: dict[int, Expr] = {}
-    outer: list[Statement] = []
-    body = outer
     for axis, extent in extents:
-        if extent == 1:
-            indices[axis] = literal(0)
-            continue
-        loop = Loop(Index(f"i{axis}"), literal(extent))
-        body.append(loop)
-        body = loop.body
-        indices[axis] = loop.index
-    return indices, outer, body
+        indices[axis] = literal(0)
+        if extent != 1:
+            loop = Loop(Index(f"i{axis}"), literal(extent))
+            indices[axis] = loop.index
+            into.append(loop)
+            into = loop.body
+    return indices, into
 
 
-def nest(extents: Sequence[int]) -> tuple[tuple[Expr, ...], list[Statement], list[Statement]]:
-    """Nested loops over all axes of a shape; as `loops_over`."""
-    indices, outer, body = loops_over(list(enumerate(extents)))
-    return tuple(indices.values()), outer, body
+def nest(extents: Sequence[int], into: list[Statement]) -> tuple[tuple[Expr, ...], list[Statement]]:
+    """Append nested loops over all axes of a shape; as `loops_over`."""
+    indices, body = loops_over(list(enumerate(extents)), into)
+    return tuple(indices.values()), body

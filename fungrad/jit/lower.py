@@ -1,16 +1,16 @@
 """Graph -> loop IR.
 
-    a = mul x 2.0 ; b = sin a ; c = reduce_sum[axes=(1,)] b
+    a = mul x 2.0 ; b = sin a ; c = sum[axes=(1,)] b
 
 becomes one nest, since `a` and `b` are used once:
 
     for i0 in range(n):
-        c_sum = 0.0
+        c__total = 0.0
         for i1 in range(m):
             a = x[i0, i1] * 2.0
-            b = sin(a)
-            c_sum = c_sum + b
-        c[i0] = c_sum
+            b = np.sin(a)
+            c__total = c__total + b
+        c[i0] = c__total
 
 Equations are lowered in order. A *lazy* value is not stored but computed where it is read, inside the reader's loops;
 an equation is lazy if it is pointwise and read once, or only moves stored elements. Every other equation stores its
@@ -108,8 +108,7 @@ class Lowering:
         """The buffer of an array constant."""
         found = self.constants.get(id(x.value))
         if found is None:
-            value = np.array(x.value, order="C")
-            found = Buffer(f"const{len(self.constants)}", x.type, "const", None, (value, x.value))
+            found = Buffer(f"const{len(self.constants)}", x.type, "const", None, np.array(x.value, order="C"))
             self.constants[id(x.value)] = found
         return found
 
@@ -140,10 +139,8 @@ class Lowering:
 
     def fill(self, target: Buffer, element: Callable[[Indices, Scope], Expr]) -> None:
         """Store `element(index)` at every index of `target`."""
-        index, outer, body = nest(target.type.shape)
-        scope = Scope(body)
-        body.append(Store(target, index, element(index, scope)))
-        self.statements += outer
+        index, body = nest(target.type.shape, self.statements)
+        body.append(Store(target, index, element(index, Scope(body))))
 
     def copy(self, x: Operand, target: Buffer) -> None:
         """Store an operand as a result of the program."""
@@ -166,7 +163,7 @@ class Lowering:
         """Lower one equation, or put it off if its reader can compute it."""
         family = type(eqn.op)
         if family in POINTWISE and is_native(eqn):
-            (var,) = eqn.outputs
+            var = eqn.output
             lazy = [x for x in eqn.inputs if isinstance(x, Var) and x in self.lazy and x not in self.stored]
             depth = 1 + max((self.depth[x] for x in lazy), default=0)
             moves_memory = family in MOVEMENTS and not lazy
@@ -181,7 +178,7 @@ class Lowering:
             inputs = tuple(self.buffer(x) for x in eqn.inputs)
             self.note(eqn)
             outputs = tuple(self.memory(v) for v in eqn.outputs)
-            host = Host(eqn.op, inputs, outputs, eqn.where, len(self.hosts))
+            host = Host(eqn.op, inputs, outputs, len(self.hosts))
             self.hosts.append(host)
             self.statements.append(host)
 

@@ -34,9 +34,9 @@ def dot(state: Lowering, eqn: Equation) -> None:
     elif out.type.is_float and max(m, n, k) <= MAX_EXTENT:
         state.statements.append(Gemm(a, b, out, transpose_a, transpose_b, batch, m, n, k))
     else:
-        index, outer, body = nest(out.type.shape)
-        total = Local("dot_total", out.type.dtype)
-        inner = Loop(Index("i_sum"), literal(k))
+        index, body = nest(out.type.shape, state.statements)
+        total = Local(f"{out.name}__total", out.type.dtype)
+        inner = Loop(Index("i__sum"), literal(k))
         row, column = index[lead], index[lead + 1]
         left = Load(a, (*index[:lead], *((inner.index, row) if transpose_a else (row, inner.index))))
         right = Load(b, (*index[:lead], *((column, inner.index) if transpose_b else (inner.index, column))))
@@ -44,4 +44,3 @@ def dot(state: Lowering, eqn: Equation) -> None:
         inner.body.append(Assign(total, Apply("add", (total, product), total.dtype)))
         zero = Literal(np.dtype(total.dtype).type(0))
         body += [Assign(total, zero), inner, Store(out, index, total)]
-        state.statements += outer

@@ -18,11 +18,10 @@ def gather(state: Lowering, eqn: Equation) -> None:
     x, *indices = eqn.inputs
     source = state.buffer(x)
     target = state.target(eqn)
-    index, outer, body = nest(target.type.shape)
+    index, body = nest(target.type.shape, state.statements)
     scope = Scope(body)
     place = _checked(state, eqn, source.type.shape, indices, index, scope)
     body.append(Store(target, index, Load(source, (*place, *index[indices[0].type.ndim :]))))
-    state.statements += outer
 
 
 def scatter(state: Lowering, eqn: Equation) -> None:
@@ -30,7 +29,7 @@ def scatter(state: Lowering, eqn: Equation) -> None:
     x, updates, *indices = eqn.inputs
     target = state.target(eqn)
     state.fill(target, lambda index, scope: state.read(x, index, scope))
-    index, outer, body = nest(updates.type.shape)
+    index, body = nest(updates.type.shape, state.statements)
     scope = Scope(body)
     place = _checked(state, eqn, target.type.shape, indices, index, scope)
     where = (*place, *index[indices[0].type.ndim :])
@@ -38,7 +37,6 @@ def scatter(state: Lowering, eqn: Equation) -> None:
     if isinstance(eqn.op, ScatterAdd):
         value = Apply("add", (Load(target, where), value), value.dtype)
     body.append(Store(target, where, value))
-    state.statements += outer
 
 
 def _checked(
@@ -54,12 +52,11 @@ def _checked(
     for axis, x in enumerate(indices):
         given = state.read(x, index[: x.type.ndim], scope)
         wide = given if given.dtype == INT else Apply("convert", (given,), INT)
-        position = scope.let(f"at{axis}", wide)
+        signed = scope.let(f"given__{axis}", wide)
         extent = literal(shape[axis])
-        negative = Apply("less", (position, literal(0)), BOOL)
-        position = scope.let(
-            f"at{axis}", Apply("select", (negative, Apply("add", (position, extent), INT), position), INT)
-        )
+        negative = Apply("less", (signed, literal(0)), BOOL)
+        from_end = Apply("add", (signed, extent), INT)
+        position = scope.let(f"at__{axis}", Apply("select", (negative, from_end, signed), INT))
         above = Apply("greater_equal", (position, literal(0)), BOOL)
         below = Apply("less", (position, extent), BOOL)
         failure = f"{eqn.op.name} at {eqn.where}: an index is out of bounds for axis {axis} of extent {shape[axis]}"

@@ -31,6 +31,7 @@ from fungrad.jit.loops import (
     literal,
     loops_over,
     mul,
+    sub,
 )
 from fungrad.jit.scope import Scope
 from fungrad.primitives.reduce import ArgReduce, CumSum, Reduce, Sum
@@ -73,48 +74,51 @@ def reduce(state: Lowering, eqn: Equation) -> None:
         _into_rows(state, eqn, target, op.axes, combine, start)
 
 
+def _at(indices: dict[int, Expr]) -> tuple[Expr, ...]:
+    """Indices by axis as the index of an element."""
+    return tuple(indices[axis] for axis in sorted(indices))
+
+
+def _blocks(extent: int, into: list[Statement]) -> list[tuple[list[Statement], Expr, int]]:
+    """The runs of an axis: for each the body it is part of, its first index and its length.
+
+    An axis of at most `BLOCK` elements is one run, part of `into`; a longer one is a loop over whole runs and the rest.
+    """
+    whole, rest = divmod(extent, BLOCK)
+    if extent <= BLOCK:
+        return [(into, literal(0), extent)]
+    loops = [(0, whole, BLOCK)] + ([(whole * BLOCK, 1, rest)] if rest else [])
+    runs: list[tuple[list[Statement], Expr, int]] = []
+    for first, count, length in loops:
+        block = Loop(Index("i__block"), literal(count))
+        into.append(block)
+        runs.append((block.body, add(mul(block.index, literal(BLOCK)), literal(first)), length))
+    return runs
+
+
 def _into_scalar(
     state: Lowering, eqn: Equation, target: Buffer, axes: tuple[int, ...], combine: str, start: Literal
 ) -> None:
-    """The last axis is reduced: one accumulator for each element of the result."""
+    """The last axis is reduced: one accumulator for each element of the result, and one for each run of a long axis."""
     (x,) = eqn.inputs
-    shape = x.type.shape
-    kept = [(i, n) for i, n in enumerate(shape) if i not in axes]
-    indices, outer, body = loops_over(kept)
-    total = Local(f"{state.names[eqn.output]}_total", x.type.dtype)
+    shape, dtype = x.type.shape, x.type.dtype
+    kept, body = loops_over([(i, n) for i, n in enumerate(shape) if i not in axes], state.statements)
+    total, part = (Local(f"{state.names[eqn.output]}__{role}", dtype) for role in ("total", "part"))
     body.append(Assign(total, start))
-    reduced = [(i, n) for i, n in enumerate(shape) if i in axes]
-    inner, loops, place = loops_over(reduced[:-1])
-    indices |= inner
-    body += loops if loops is not place else []
-    place = body if loops is place else place
-    if reduced:
-        axis, extent = reduced[-1]
-        blocks = [(0, extent)] if extent <= BLOCK else [(0, extent - extent % BLOCK), (extent - extent % BLOCK, extent)]
-        for first, last in blocks:
-            if last - first > BLOCK:
-                part = Local(f"{state.names[eqn.output]}_part", x.type.dtype)
-                block = Loop(Index("i_block"), literal((last - first) // BLOCK))
-                run = Loop(Index(f"i{axis}"), literal(BLOCK))
-                at: Expr = add(mul(block.index, literal(BLOCK)), run.index)
-                block.body.extend([Assign(part, start), run, Assign(total, Apply(combine, (total, part), total.dtype))])
-                place.append(block)
-                accumulator = part
-            elif last > first:
-                run = Loop(Index(f"i{axis}"), literal(last - first))
-                at = add(run.index, literal(first))
-                place.append(run)
-                accumulator = total
-            else:
-                continue
-            indices[axis] = at
-            value = state.read(x, tuple(indices[i] for i in range(len(shape))), Scope(run.body))
-            run.body.append(Assign(accumulator, Apply(combine, (accumulator, value), total.dtype, exact=False)))
-    else:
-        value = state.read(x, tuple(indices[i] for i in range(len(shape))), Scope(place))
-        place.append(Assign(total, value))
-    body.append(Store(target, tuple(indices[i] for i, _ in kept), total))
-    state.statements += outer
+    outer, inner = loops_over([(i, shape[i]) for i in axes if i != len(shape) - 1], body)
+    last = [len(shape) - 1] if axes else []  # no axes: each element is its own sum
+    runs = _blocks(shape[-1], inner) if last else [(inner, literal(0), 1)]
+    for place, first, length in runs:
+        accumulator = total if place is inner else part
+        if accumulator is part:
+            place.append(Assign(part, start))
+        run, run_body = loops_over([(axis, length) for axis in last], place)
+        indices = kept | outer | {axis: add(run[axis], first) for axis in last}
+        value = state.read(x, _at(indices), Scope(run_body))
+        run_body.append(Assign(accumulator, Apply(combine, (accumulator, value), dtype, exact=False)))
+        if accumulator is part:
+            place.append(Assign(total, Apply(combine, (total, part), dtype)))
+    body.append(Store(target, _at(kept), total))
 
 
 def _into_rows(
@@ -122,65 +126,38 @@ def _into_rows(
 ) -> None:
     """The last axis is kept: whole rows are added up, which reads memory in order; long columns by blocks of rows."""
     (x,) = eqn.inputs
-    shape = x.type.shape
+    shape, dtype = x.type.shape, x.type.dtype
     lead = min(axes)
-    indices, outer, body = loops_over(list(enumerate(shape[:lead])))
-    before = tuple(indices.values())
+    before, body = loops_over(list(enumerate(shape[:lead])), state.statements)
     kept = [(i, shape[i]) for i in range(lead, len(shape)) if i not in axes]
-    rows = shape[lead]
-    _fill(body, target, before, kept, start)
-    if rows <= BLOCK:
-        _add_rows(state, eqn, body, target, before, indices, axes, combine, (literal(0), rows))
-    else:
-        part = state.temp(f"{state.names[eqn.output]}_part", array_type(tuple(n for _, n in kept), x.type.dtype))
-        for first, count in ((0, rows // BLOCK), (rows - rows % BLOCK, 1)):
-            size = BLOCK if first == 0 else rows % BLOCK
-            if size == 0:
-                continue
-            block = Loop(Index("i_block"), literal(count))
-            offset = add(mul(block.index, literal(BLOCK)), literal(first))
-            _fill(block.body, part, (), kept, start)
-            _add_rows(state, eqn, block.body, part, (), indices, axes, combine, (offset, size))
-            own, loops, inner = loops_over(kept)
-            place = tuple(own.values())
-            total = Apply(combine, (Load(target, (*before, *place)), Load(part, place)), x.type.dtype)
-            inner.append(Store(target, (*before, *place), total))
-            block.body.extend(loops)
-            body.append(block)
-    state.statements += outer
 
+    def rows_at(own: dict[int, Expr], rows: Buffer) -> tuple[Expr, ...]:
+        """Where the sums of a row are: in the result, or in the sums of a block."""
+        here = {axis: own[axis] for axis, _ in kept}
+        return _at(before | here if rows is target else here)
 
-def _fill(
-    body: list[Statement], target: Buffer, before: tuple[Expr, ...], kept: list[tuple[int, int]], start: Literal
-) -> None:
-    own, loops, inner = loops_over(kept)
-    inner.append(Store(target, (*before, *own.values()), start))
-    body += loops
+    def fill(rows: Buffer, into: list[Statement]) -> None:
+        own, place = loops_over(kept, into)
+        place.append(Store(rows, rows_at(own, rows), start))
 
+    def combined(rows: Buffer, own: dict[int, Expr], value: Expr) -> Store:
+        place = rows_at(own, rows)
+        return Store(rows, place, Apply(combine, (Load(rows, place), value), dtype))
 
-def _add_rows(
-    state: Lowering,
-    eqn: Equation,
-    body: list[Statement],
-    target: Buffer,
-    before: tuple[Expr, ...],
-    indices: dict[int, Expr],
-    axes: tuple[int, ...],
-    combine: str,
-    rows: tuple[Expr, int],
-) -> None:
-    """Combine `rows[1]` rows from `rows[0]` on into the accumulators of `target`."""
-    (x,) = eqn.inputs
-    shape = x.type.shape
-    lead = min(axes)
-    extents = [(i, rows[1] if i == lead else shape[i]) for i in range(lead, len(shape))]
-    own, loops, inner = loops_over(extents)
-    at = indices | own
-    at[lead] = add(own[lead], rows[0])
-    place = (*before, *(own[i] for i in range(lead, len(shape)) if i not in axes))
-    value = state.read(x, tuple(at[i] for i in range(len(shape))), Scope(inner))
-    inner.append(Store(target, place, Apply(combine, (Load(target, place), value), value.dtype)))
-    body += loops
+    fill(target, body)
+    runs = _blocks(shape[lead], body)
+    blocked = runs[0][0] is not body
+    name = f"{state.names[eqn.output]}__part"
+    part = state.temp(name, array_type(tuple(n for _, n in kept), dtype)) if blocked else target
+    for into, first, length in runs:
+        if blocked:
+            fill(part, into)
+        own, place = loops_over([(i, length if i == lead else shape[i]) for i in range(lead, len(shape))], into)
+        value = state.read(x, _at(before | own | {lead: add(own[lead], first)}), Scope(place))
+        place.append(combined(part, own, value))
+        if blocked:
+            own, place = loops_over(kept, into)
+            place.append(combined(target, own, Load(part, rows_at(own, part))))
 
 
 def arg_reduce(state: Lowering, eqn: Equation) -> None:
@@ -193,27 +170,24 @@ def arg_reduce(state: Lowering, eqn: Equation) -> None:
     kept = [(i, n) for i, n in enumerate(shape) if i != op.axis]
     if target.type.size == 0:
         return
-    indices, outer, body = loops_over(kept)
-    best, position = Local("best_value", dtype), Local("best_index", INT)
-    first = indices | {op.axis: literal(0)}
-    body.append(Assign(best, state.read(x, tuple(first[i] for i in range(len(shape))), Scope(body))))
+    indices, body = loops_over(kept, state.statements)
+    best, position = Local("best__value", dtype), Local("best__index", INT)
+    body.append(Assign(best, state.read(x, _at(indices | {op.axis: literal(0)}), Scope(body))))
     body.append(Assign(position, literal(0)))
     if shape[op.axis] > 1:
         loop = Loop(Index(f"i{op.axis}"), literal(shape[op.axis]))
         scope = Scope(loop.body)
-        indices[op.axis] = loop.index
-        value = scope.let("value", state.read(x, tuple(indices[i] for i in range(len(shape))), scope))
+        value = scope.let("this__value", state.read(x, _at(indices | {op.axis: loop.index}), scope))
         better: Expr = Apply("greater" if op.kind == "max" else "less", (value, best), BOOL)
         if dtype.kind == "f":
             ordered = Apply("logical_not", (Apply("isnan", (best,), BOOL),), BOOL)
             nan = Apply("logical_and", (Apply("isnan", (value,), BOOL), ordered), BOOL)
             better = Apply("logical_or", (better, nan), BOOL)
-        better = scope.let("better", better)
+        better = scope.let("is__better", better)
         loop.body.append(Assign(best, Apply("select", (better, value, best), dtype)))
         loop.body.append(Assign(position, Apply("select", (better, loop.index, position), INT)))
         body.append(loop)
-    body.append(Store(target, tuple(indices[i] for i, _ in kept), position))
-    state.statements += outer
+    body.append(Store(target, _at(indices), position))
 
 
 def cumsum(state: Lowering, eqn: Equation) -> None:
@@ -225,15 +199,11 @@ def cumsum(state: Lowering, eqn: Equation) -> None:
     target = state.target(eqn)
     if x.type.size == 0:
         return
-    indices, outer, body = loops_over([(i, n) for i, n in enumerate(shape) if i != op.axis])
-    total = Local(f"{state.names[eqn.output]}_total", x.type.dtype)
+    indices, body = loops_over([(i, n) for i, n in enumerate(shape) if i != op.axis], state.statements)
+    total = Local(f"{state.names[eqn.output]}__total", x.type.dtype)
     loop = Loop(Index(f"i{op.axis}"), literal(shape[op.axis]))
-    step: Expr = loop.index
-    if op.reverse:
-        step = Apply("sub", (literal(shape[op.axis] - 1), loop.index), INT)
-    indices[op.axis] = step
-    at = tuple(indices[i] for i in range(len(shape)))
+    step = sub(literal(shape[op.axis] - 1), loop.index) if op.reverse else loop.index
+    at = _at(indices | {op.axis: step})
     value = state.read(x, at, Scope(loop.body))
     loop.body.extend([Assign(total, Apply("add", (total, value), total.dtype)), Store(target, at, total)])
     body += [Assign(total, _start("sum", x.type.dtype)), loop]
-    state.statements += outer

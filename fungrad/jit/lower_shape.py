@@ -27,10 +27,9 @@ def pad(state: Lowering, eqn: Equation) -> None:
     x, fill = eqn.inputs
     target = state.target(eqn)
     state.fill(target, lambda index, scope: state.read(fill, (), scope))
-    index, outer, body = nest(x.type.shape)
+    index, body = nest(x.type.shape, state.statements)
     place = tuple(add(mul(i, literal(m + 1)), literal(b)) for i, b, m in zip(index, op.before, op.between, strict=True))
     body.append(Store(target, place, state.read(x, index, Scope(body))))
-    state.statements += outer
 
 
 def concatenate(state: Lowering, eqn: Equation) -> None:
@@ -40,8 +39,7 @@ def concatenate(state: Lowering, eqn: Equation) -> None:
     target = state.target(eqn)
     start = 0
     for x in eqn.inputs:
-        index, outer, body = nest(x.type.shape)
+        index, body = nest(x.type.shape, state.statements)
         place = tuple(add(i, literal(start)) if axis == op.axis else i for axis, i in enumerate(index))
         body.append(Store(target, place, state.read(x, index, Scope(body))))
-        state.statements += outer
         start += x.type.shape[op.axis]

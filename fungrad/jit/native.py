@@ -2,8 +2,7 @@
 
 The loops are LLVM inside one `numba.extending.intrinsic`; a one-line njit function calls it. So Numba does what it is
 good at (unboxing arrays, calling conventions, linking, machine code) and never infers types of loops, which is what
-makes compiling njit source slow. This module and `emit_llvm`, `native_math` are the only ones that import numba or
-llvmlite.
+makes compiling njit source slow. This is the only module that imports numba; the emitters below it import llvmlite.
 """
 
 from __future__ import annotations
@@ -71,11 +70,11 @@ def compile_native(program: Program) -> Callable[..., int]:
 
     It releases the GIL and returns a status.
     """
-    names = [f"a{i}" for i in range(len(program.inputs) + len(program.constants) + len(program.outputs))]
+    names = [b.name for b in program.arguments]
     source = f"def {program.name}({', '.join(names)}, arena):\n    return kernel(({', '.join(names)}, arena))\n"
     namespace: dict[str, Any] = {"kernel": kernel(program)}
     exec(source, namespace)
-    arrays = [_array(b) for b in (*program.inputs, *program.constants, *program.outputs)]
+    arrays = [_array(b) for b in program.arguments]
     signature = types.int64(*arrays, types.Array(types.uint8, 1, "C"))
     compiled: Callable[..., int] = njit(signature, nogil=True)(namespace[program.name])
     return compiled
@@ -88,39 +87,34 @@ def compile_dispatcher(program: Program) -> Any:
     returned alone, several as a tuple.
     """
     _, size = arena_layout(program)
-    constants = {f"c{i}": b.value[0] for i, b in enumerate(program.constants)}
     lines = [f"def {program.name}({', '.join(b.name for b in program.inputs)}):"]
-    arguments: list[str] = []
     for buffer in program.inputs:
-        dtype = buffer.type.dtype.name
-        if buffer.type.shape:
+        name, shape = buffer.name, buffer.type.shape
+        lines.append(f"    check__{name}({name})")
+        if shape:
             lines += [
-                f"    check_{buffer.name}({buffer.name})",
-                f"    if {buffer.name}.shape != {buffer.type.shape}:",
-                f"        raise ValueError('{buffer.name}: compiled for shape {buffer.type.shape}')",
-                f"    dense_{buffer.name} = np.ascontiguousarray({buffer.name})",
+                f"    if {name}.shape != {shape}:",
+                f"        raise ValueError('{name}: compiled for shape {shape}')",
+                f"    dense__{name} = np.ascontiguousarray({name})",
             ]
-            arguments.append(f"dense_{buffer.name}")
         else:
-            lines.append(f"    check_{buffer.name}({buffer.name})")
-            lines.append(f"    dense_{buffer.name} = np.full((1,), {buffer.name}, np.{dtype})")
-            arguments.append(f"dense_{buffer.name}")
-    arguments += constants
-    for i, buffer in enumerate(program.outputs):
-        lines.append(f"    out{i} = np.empty({buffer.type.shape or (1,)}, np.{buffer.type.dtype.name})")
-        arguments.append(f"out{i}")
+            lines.append(f"    dense__{name} = np.full((1,), {name}, np.{buffer.type.dtype.name})")
+    for buffer in program.outputs:
+        lines.append(f"    {buffer.name} = np.empty({buffer.type.shape or (1,)}, np.{buffer.type.dtype.name})")
+    dense = [f"dense__{b.name}" for b in program.inputs]
+    others = [b.name for b in (*program.constants, *program.outputs)]
+    results = [b.name if b.type.shape else f"{b.name}[0]" for b in program.outputs]
     lines += [
-        f"    arena = np.empty({size}, np.uint8)",
-        f"    status = kernel(({', '.join(arguments)}, arena))",
-        "    if status > 0:",
+        f"    kernel__status = kernel(({', '.join([*dense, *others])}, np.empty({size}, np.uint8)))",
+        "    if kernel__status > 0:",
         "        raise IndexError('an index is out of bounds')",
-        "    if status < 0:",
+        "    if kernel__status < 0:",
         "        raise RuntimeError('a NumPy call inside the compiled function failed')",
+        f"    return {results[0] if len(results) == 1 else '(' + ', '.join(results) + ',)'}",
     ]
-    results = [f"out{i}" if b.type.shape else f"out{i}[0]" for i, b in enumerate(program.outputs)]
-    lines.append(f"    return {results[0] if len(results) == 1 else '(' + ', '.join(results) + ',)'}")
-    namespace: dict[str, Any] = {"kernel": kernel(program), "np": np, **constants}
-    namespace |= {f"check_{b.name}": _type_check(b) for b in program.inputs}
+    namespace: dict[str, Any] = {"kernel": kernel(program), "np": np}
+    namespace |= {b.name: b.value for b in program.constants}
+    namespace |= {f"check__{b.name}": _type_check(b) for b in program.inputs}
     exec("\n".join(lines), namespace)
     return njit(namespace[program.name])
 

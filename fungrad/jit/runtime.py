@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,8 @@ class Compiled:
     def __init__(self, graph: Graph) -> None:
         self.graph = optimize(graph)
         self.program: Program = lower(self.graph)
-        self._inputs = [b.type for b in self.program.inputs]
         self._outputs = [b.type for b in self.program.outputs]
-        self._constants = [b.value[0] for b in self.program.constants]
+        self._constants = [b.value for b in self.program.constants]
         self._native: Callable[..., int] | None = None
         self._lock = threading.Lock()
         self._arenas: list[Any] = []  # free ones; a call takes one and puts it back
@@ -43,6 +43,13 @@ class Compiled:
         if status:
             self._fail(status)
         return [x if x.ndim else x[()] for x in outputs]
+
+    @cached_property
+    def dispatcher(self) -> Any:
+        """The program as an njit function; made once, since machine code is never freed."""
+        from fungrad.jit.native import compile_dispatcher
+
+        return compile_dispatcher(self.program)
 
     def _compile(self) -> Callable[..., int]:
         """Compile once, also if several threads arrive together."""

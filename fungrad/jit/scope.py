@@ -22,6 +22,6 @@ class Scope:
         """Bind a fresh local; its name is made unique in this scope."""
         self.names[name] += 1
         count = self.names[name]
-        local = Local(name if count == 1 else f"{name}_{count}", value.dtype)
+        local = Local(name if count == 1 else f"{name}__{count}", value.dtype)
         self.body.append(Let(local, value))
         return local

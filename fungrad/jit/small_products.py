@@ -18,6 +18,7 @@ from typing import Any
 
 from llvmlite import ir
 
+from fungrad.jit.counted_loop import counted_loop
 from fungrad.jit.loops import Gemm
 from fungrad.jit.native_math import I32, I64, memory_type
 
@@ -57,16 +58,16 @@ class _Product:
         self.width = VECTOR_BYTES // call.out.type.dtype.itemsize
         self.vector = ir.VectorType(type, self.width)
         self.entry = ir.IRBuilder(function.append_basic_block("entry"))
-        self.ir = ir.IRBuilder(function.append_basic_block("body"))
+        self.build = ir.IRBuilder(function.append_basic_block("body"))
 
     def run(self) -> None:
-        body = self.ir.block
+        body = self.build.block
         n, wide = self.call.n, 2 * self.width
-        self.loop(n // wide, lambda tile: self.panel(self.ir.mul(tile, I64(wide)), wide))
+        self.loop(n // wide, lambda tile: self.panel(self.build.mul(tile, I64(wide)), wide))
         left = n % wide
         if left:
             self.panel(I64(n - left), left)
-        self.ir.ret_void()
+        self.build.ret_void()
         self.entry.branch(body)
 
     def panel(self, column: ir.Value, count: int) -> None:
@@ -74,17 +75,19 @@ class _Product:
         vectors = -(-count // self.width)
         whole = count == vectors * self.width
         if whole and not self.call.transpose_b:
-            source, stride = self.ir.gep(self.b, [column]), self.call.n
+            source, stride = self.build.gep(self.b, [column]), self.call.n
         else:
             source, stride = self.packed(column, count, vectors), vectors * self.width
         tiles, left = divmod(self.call.m, ROWS)
-        self.loop(tiles, lambda t: self.tile(self.ir.mul(t, I64(ROWS)), ROWS, column, count, vectors, source, stride))
+        self.loop(
+            tiles, lambda t: self.tile(self.build.mul(t, I64(ROWS)), ROWS, column, count, vectors, source, stride)
+        )
         if left:
             self.tile(I64(self.call.m - left), left, column, count, vectors, source, stride)
 
     def packed(self, column: ir.Value, count: int, vectors: int) -> ir.Value:
         """A copy of the panel as k dense rows, padded with zeros to whole vectors."""
-        b, stride = self.ir, vectors * self.width
+        b, stride = self.build, vectors * self.width
         memory = self.entry.alloca(ir.ArrayType(self.type, self.call.k * stride))
         memory.align = VECTOR_BYTES
         start = self.entry.bitcast(memory, self.type.as_pointer())
@@ -106,7 +109,7 @@ class _Product:
         self, row: ir.Value, rows: int, column: ir.Value, count: int, vectors: int, source: ir.Value, stride: int
     ) -> None:
         """The sums of some rows of a panel, kept in registers."""
-        b = self.ir
+        b = self.build
         zero = ir.Constant(self.vector, [0.0] * self.width)
 
         def step(k: ir.Value, sums: Sequence[ir.Value]) -> list[ir.Value]:
@@ -121,7 +124,7 @@ class _Product:
                 new += [self.fma(left, right[v], sums[r * vectors + v]) for v in range(vectors)]
             return new
 
-        sums = self.sum_over(self.call.k, [zero] * (rows * vectors), step)
+        sums = counted_loop(b, self.call.k, step, [zero] * (rows * vectors))
         for r in range(rows):
             line = b.gep(self.out, [b.add(b.mul(b.add(row, I64(r)), I64(self.call.n)), column)])
             for v in range(vectors):
@@ -130,18 +133,18 @@ class _Product:
     # -- vectors and loops ------------------------------------------------------------------------------------------
 
     def load_vector(self, pointer: ir.Value) -> ir.Value:
-        load = self.ir.load(self.ir.bitcast(pointer, self.vector.as_pointer()))
+        load = self.build.load(self.build.bitcast(pointer, self.vector.as_pointer()))
         load.align = self.type_bytes
         return load
 
     def store_vector(self, value: ir.Value, pointer: ir.Value, lanes: int) -> None:
         """Store the first lanes of a vector, all if there are as many."""
         if lanes >= self.width:
-            store = self.ir.store(value, self.ir.bitcast(pointer, self.vector.as_pointer()))
+            store = self.build.store(value, self.build.bitcast(pointer, self.vector.as_pointer()))
             store.align = self.type_bytes
             return
         for lane in range(lanes):
-            self.ir.store(self.ir.extract_element(value, I32(lane)), self.ir.gep(pointer, [I64(lane)]))
+            self.build.store(self.build.extract_element(value, I32(lane)), self.build.gep(pointer, [I64(lane)]))
 
     @property
     def type_bytes(self) -> int:
@@ -149,43 +152,20 @@ class _Product:
 
     def spread(self, scalar: ir.Value) -> ir.Value:
         undefined = ir.Constant(self.vector, ir.Undefined)
-        first = self.ir.insert_element(undefined, scalar, I32(0))
-        return self.ir.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(I32, self.width), [0] * self.width))
+        first = self.build.insert_element(undefined, scalar, I32(0))
+        return self.build.shuffle_vector(
+            first, undefined, ir.Constant(ir.VectorType(I32, self.width), [0] * self.width)
+        )
 
     def fma(self, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
         name = f"llvm.fma.v{self.width}f{8 * self.type_bytes}"
         signature = ir.FunctionType(self.vector, [self.vector] * 3)
-        function = self.ir.module.globals.get(name) or ir.Function(self.ir.module, signature, name)
-        return self.ir.call(function, [x, y, z])
+        function = self.build.module.globals.get(name) or ir.Function(self.build.module, signature, name)
+        return self.build.call(function, [x, y, z])
 
     def loop(self, count: int, body: Callable[[ir.Value], Any]) -> None:
-        def step(index: ir.Value, _: Sequence[ir.Value]) -> list[ir.Value]:
+        def step(index: ir.Value, _: Sequence[ir.Value]) -> Sequence[ir.Value]:
             body(index)
-            return []
+            return ()
 
-        self.sum_over(count, [], step)
-
-    def sum_over(
-        self, count: int, start: list[ir.Value], step: Callable[[ir.Value, Sequence[ir.Value]], list[ir.Value]]
-    ) -> list[ir.Value]:
-        """A counted loop that carries values in registers; returns their last ones."""
-        if count == 0:
-            return start
-        b = self.ir
-        before, head, end = b.block, b.append_basic_block("head"), b.append_basic_block("end")
-        b.branch(head)
-        b.position_at_end(head)
-        index = b.phi(I64)
-        index.add_incoming(I64(0), before)
-        carried = []
-        for value in start:
-            phi = b.phi(value.type)
-            phi.add_incoming(value, before)
-            carried.append(phi)
-        new = step(index, carried)
-        following = b.add(index, I64(1), flags=["nsw", "nuw"])
-        for phi, value in zip((index, *carried), (following, *new), strict=True):
-            phi.add_incoming(value, b.block)
-        b.cbranch(b.icmp_unsigned("<", following, I64(count)), head, end)
-        b.position_at_end(end)
-        return new
+        counted_loop(self.build, count, step)

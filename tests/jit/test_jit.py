@@ -412,6 +412,7 @@ def test_a_long_program_in_pieces_computes_the_same(monkeypatch):
 
     whole = fg.jit(f)(X)
     monkeypatch.setattr(emit_llvm, "PIECE", 7)
+    assert len(emit_llvm.split(fg.jit(f)._compiled((X,), {}).program.body)) > 10
     np.testing.assert_array_equal(fg.jit(lambda x: f(x))(X), whole)
 
 
@@ -437,12 +438,13 @@ def test_numba_does_not_cache_callers_of_a_dispatcher(tmp_path):
 
 
 def test_names_of_arguments_never_meet_those_of_generated_code():
-    def f(x, dense_x, a_total, at0, value, best_value, i_sum, status, check_x):
-        rest = dense_x + a_total + value + best_value + i_sum + status + check_x
-        return np.sum(x * 2, keepdims=True) * rest + x[at0] + np.argmax(x)
+    def f(x, dense__x, a__total, at__0, i0, best__value, out0, kernel__status, check__x, a__2, np_, range):
+        rest = dense__x + a__total + i0 + best__value + out0 + kernel__status + check__x + a__2 + np_ + range
+        twice = x * 2
+        return np.sum(twice, keepdims=True) * rest + (twice * 3)[::-1] + x[at__0] + np.argmax(x)
 
-    numbers = [np.full(3, float(i)) for i in range(1, 7)]
-    arguments = (X, numbers[0], numbers[1], np.array([2, 0, 1]), *numbers[2:], np.ones(3))
+    numbers = [np.full(3, float(i)) for i in np.arange(1, 11)]
+    arguments = (X, numbers[0], numbers[1], np.array([2, 0, 1]), *numbers[2:])
     np.testing.assert_allclose(fg.jit(f)(*arguments), f(*arguments))
     np.testing.assert_allclose(fg.jit(f).dispatcher(*arguments)(*arguments), f(*arguments))
     program = fg.jit(f)._compiled(arguments, {}).program
