@@ -79,6 +79,13 @@ class Number:
         """self * x + y with one rounding."""
         return self._call("fma", self.lift(x), self.lift(y))
 
+    def add_exactly(self, other: Number | float) -> tuple[Number, Number]:
+        """self + other and its rounding error, whichever is larger (Knuth's two-sum)."""
+        y = self.lift(other)
+        total = self + y
+        back = total - self
+        return total, (self - (total - back)) + (y - back)
+
     def abs(self) -> Number:
         return self._call("fabs")
 

@@ -199,11 +199,9 @@ def expm1(x: Number) -> Number:
     first, second = _power_of_two(c, half), _power_of_two(c, c.b.sub(k, half))
     # for k near the top 2**k overflows; then -1 does not matter and the factor is applied last
     scale = first * second
-    sum_high = (scale - 1.0) + scale * r
-    sum_low = ((scale - 1.0) - sum_high) + scale * r
-    swapped = (scale * r - sum_high) + (scale - 1.0)
-    sum_low = sum_low.where((scale - 1.0).abs().compare(">", (scale * r).abs()), swapped)
-    small = sum_high + (sum_low + scale * rest)
+    head, head_lost = scale.add_exactly(-1.0)
+    total, total_lost = head.add_exactly(scale * r)
+    small = total + ((head_lost + total_lost) + scale * rest)
     large = (1.0 + (r + rest)) * first * second
     result = large.where(c.compare(">", 0.97 * t.exp_top), small)
     return x.where(x.compare("==", 0.0), result)  # keeps the sign of zero

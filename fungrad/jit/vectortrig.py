@@ -80,19 +80,12 @@ def two_over_pi_table() -> Any:
     return np.array(rows)
 
 
-def _add(x: Number, y: Number) -> tuple[Number, Number]:
-    """x + y and its rounding error (Knuth)."""
-    total = x + y
-    back = total - x
-    return total, (x - (total - back)) + (y - back)
-
-
 def _reduce_small(a: Number) -> tuple[Number, Number, ir.Value]:
     """r, its low part and the quadrant of a >= 0, below 2**40."""
     k, quadrant = a.rounded(_TWO_OVER_PI)
     exact = (-k).times_plus(_HALF_PI[0], a)
     second = -(k * _HALF_PI[1])
-    r, low = _add(exact, second)
+    r, low = exact.add_exactly(second)
     low = low - k.times_plus(_HALF_PI[1], second)
     return r, (-k).times_plus(_HALF_PI[2], low), quadrant
 
@@ -118,12 +111,12 @@ def _reduce_large(a: Number) -> tuple[Number, Number, ir.Value]:
     middle = integer * parts[1]
     middle_low = integer.times_plus(parts[1], -middle)
     whole = high._call("rint")
-    total, lost = _add(high - whole, high_low)
-    total, lost_too = _add(total, middle)
+    total, lost = (high - whole).add_exactly(high_low)
+    total, lost_too = total.add_exactly(middle)
     near, quadrant = total.rounded()
     turns = whole - 4.0 * (0.25 * whole)._call("floor")  # whole may be too large for an integer
     low = (lost + lost_too) + (middle_low + integer * parts[2])
-    y, y_low = _add(total - near, low)
+    y, y_low = (total - near).add_exactly(low)
     r = y * _HALF_PI[0]
     r_low = y.times_plus(_HALF_PI[0], -r) + (y * _HALF_PI[1] + y_low * _HALF_PI[0])
     return r, r_low, b.add(quadrant, turns.rounded()[1])
