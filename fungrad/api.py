@@ -88,21 +88,17 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool 
             out = f(*full, **kwargs)
             if not has_aux:
                 return [_scalar(f, out)]
-            if not isinstance(out, tuple) or len(out) != 2:
-                raise ArgumentError(
-                    f"grad with has_aux=True: {function_name(f)} must return a pair (value, aux), got "
-                    f"{tree.structure(out)!r}."
-                )
-            aux, aux_structure = tree.flatten(out[1])
-            return [_scalar(f, out[0]), *aux]
+            value, extra = _pair("grad", f, out)
+            aux, aux_structure = tree.flatten(extra)
+            return [_scalar(f, value), *aux]
 
         values, pullback = flat_vjp(flat, leaves.values, "grad", leaves.weak)
         one = type_of(values[0]).dtype.type(1)
         gradient = tree.unflatten(leaves.structure, _own(pullback([one, *[None] * (len(values) - 1)])))
         if not isinstance(argnums, tuple | list):
             (gradient,) = gradient
-        value = _scalar_value(values[0])
-        return ((value, tree.unflatten(aux_structure, _own(values[1:]))) if has_aux else value), gradient
+        value, *aux = _own(values)
+        return ((value, tree.unflatten(aux_structure, aux)) if has_aux else value), gradient
 
     return value_and_gradient
 
@@ -141,10 +137,9 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> Any:
             found, structure = tree.flatten(out)
             structures[:] = [structure]
             return found
-        if not isinstance(out, tuple) or len(out) != 2:
-            raise ArgumentError(f"vjp with has_aux=True: {function_name(f)} must return a pair (out, aux).")
-        found, structure = tree.flatten(out[0])
-        aux, aux_structure = tree.flatten(out[1])
+        main, extra = _pair("vjp", f, out)
+        found, structure = tree.flatten(main)
+        aux, aux_structure = tree.flatten(extra)
         structures[:] = [structure, aux_structure]
         return [*found, *aux]
 
@@ -221,6 +216,16 @@ def _check_differentiable(transform: str, leaves: Leaves, names: Callable[[], Se
                 f"{'a boolean' if value.dtype.kind == 'b' else 'an integer'}. Pass a float, for example "
                 f"{path}.astype(np.float64) or 3.0 instead of 3, or differentiate another argument with argnums."
             )
+
+
+def _pair(transform: str, f: Function, out: Any) -> tuple[Any, Any]:
+    """The result of a function under `has_aux`, checked."""
+    if not isinstance(out, tuple) or len(out) != 2:
+        raise ArgumentError(
+            f"{transform} with has_aux=True: {function_name(f)} must return a pair (value, aux), but returned "
+            f"{_describe(out)}."
+        )
+    return out
 
 
 def _scalar(f: Function, out: Any) -> Any:
@@ -305,7 +310,3 @@ def _own(found: Sequence[Any], others: Sequence[Any] = ()) -> list[Any]:
             seen.add(id(x))
         owned.append(fresh(x))
     return owned
-
-
-def _scalar_value(x: Any) -> Any:
-    return x[()] if isinstance(x, np.ndarray) else x

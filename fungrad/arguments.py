@@ -115,7 +115,7 @@ def check_callable(transform: str, f: Any) -> None:
         )
 
 
-def positions(transform: str, argnums: Any, count: int, name: str = "argnums") -> tuple[int, ...]:
+def positions(transform: str, argnums: Any, count: int) -> tuple[int, ...]:
     """`argnums` as non-negative positions among `count` arguments.
 
     Raises:
@@ -125,13 +125,13 @@ def positions(transform: str, argnums: Any, count: int, name: str = "argnums") -
     found: list[int] = []
     for number in given:
         if isinstance(number, bool) or not isinstance(number, int | np.integer):
-            raise ArgumentError(f"{transform}: {name} must be an int or a tuple of ints, got {argnums!r}.")
+            raise ArgumentError(f"{transform}: argnums must be an int or a tuple of ints, got {argnums!r}.")
         if not -count <= number < count:
             raise ArgumentError(
-                f"{transform}: {name}={argnums!r} names argument {number}, but the function was called with {count} "
+                f"{transform}: argnums={argnums!r} names argument {number}, but the function was called with {count} "
                 "positional argument(s). Differentiated arguments are passed by position."
             )
         found.append(int(number) % count)
     if not found or len(set(found)) != len(found):
-        raise ArgumentError(f"{transform}: {name}={argnums!r} must name at least one argument, each once.")
+        raise ArgumentError(f"{transform}: argnums={argnums!r} must name at least one argument, each once.")
     return tuple(found)

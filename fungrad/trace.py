@@ -59,14 +59,13 @@ INTERNAL_FILES = _InternalFiles()
 
 
 class _State(threading.local):
-    """What is live in this thread: how deep traces nest, and a site that overrides the caller's."""
+    """The site that overrides the caller's in this thread, if any."""
 
-    depth = 0
     site: Any = None
 
 
 _STATE = _State()
-_LEVELS = itertools.count(1)  # whatever is traced inside a trace starts later, also in another thread
+_LEVELS = itertools.count(1)  # a trace inside another starts later, also in another thread: later is deeper
 
 
 def _user_site() -> Any:
@@ -134,8 +133,8 @@ class Tracer:
     weak: bool  # stands for a Python number, which takes the dtype of what it meets
     memory: Any  # the memory it shares with other tracers (fungrad.numpy.views), or None
 
-    def __init__(self, trace: Trace, operand: Operand, value: Any = None, weak: bool = False) -> None:
-        self.owner = trace
+    def __init__(self, owner: Trace, operand: Operand, value: Any = None, weak: bool = False) -> None:
+        self.owner = owner
         self.operand = operand
         self.value = value
         self.weak = weak
@@ -188,13 +187,11 @@ class Trace:
         self.records: list[Record] = []
 
     def __enter__(self) -> Trace:
-        _STATE.depth += 1
         self.level = next(_LEVELS)
         self.live = True
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
-        _STATE.depth -= 1
         self.live = False
         cause = getattr(error, "__cause__", None)
         if isinstance(cause, FungradError) and not isinstance(error, FungradError):

@@ -13,12 +13,15 @@ from fungrad.errors import DtypeError
 
 DType = np.dtype[Any]
 
+BOOL: DType = np.dtype(np.bool_)
+INT: DType = np.dtype(np.int64)  # of positions and counts
+
 _SHORT = {
-    np.dtype(np.bool_): "bool",
+    BOOL: "bool",
     np.dtype(np.int8): "i8",
     np.dtype(np.int16): "i16",
     np.dtype(np.int32): "i32",
-    np.dtype(np.int64): "i64",
+    INT: "i64",
     np.dtype(np.uint8): "u8",
     np.dtype(np.uint16): "u16",
     np.dtype(np.uint32): "u32",

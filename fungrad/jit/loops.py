@@ -25,10 +25,7 @@ from typing import Any
 import numpy as np
 
 from fungrad.ir.primitive import Primitive
-from fungrad.ir.types import ArrayType, DType
-
-INT = np.dtype(np.int64)
-BOOL = np.dtype(np.bool_)
+from fungrad.ir.types import INT, ArrayType, DType
 
 
 @dataclass(frozen=True, slots=True, eq=False)

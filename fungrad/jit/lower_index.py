@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fungrad.ir.graph import Equation, Operand
-from fungrad.jit.loops import BOOL, INT, Apply, Expr, Load, Local, Store, literal, nest
+from fungrad.ir.types import BOOL, INT
+from fungrad.jit.loops import Apply, Expr, Load, Local, Store, literal, nest
 from fungrad.jit.scope import Scope
 from fungrad.primitives.index import ScatterAdd
 

@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fungrad.ir.graph import Equation
-from fungrad.ir.types import DType, array_type
+from fungrad.ir.types import BOOL, INT, DType, array_type
 from fungrad.jit.loops import (
-    BOOL,
-    INT,
     Apply,
     Assign,
     Buffer,

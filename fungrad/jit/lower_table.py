@@ -11,12 +11,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fungrad.ir.graph import Equation
+from fungrad.ir.types import BOOL
 from fungrad.jit import lower_dot, lower_index, lower_pointwise, lower_reduce, lower_shape
 from fungrad.jit.loops import Expr
 from fungrad.jit.scope import Scope
 from fungrad.primitives.contract import Dot
 from fungrad.primitives.convert import Convert
-from fungrad.primitives.elementwise import BOOL, Elementwise
+from fungrad.primitives.elementwise import Elementwise
 from fungrad.primitives.index import Gather, Scatter, ScatterAdd
 from fungrad.primitives.reduce import ArgReduce, CumSum, Reduce, Sum
 from fungrad.primitives.shape import Broadcast, Concatenate, Flip, Pad, Reshape, Slice, Transpose

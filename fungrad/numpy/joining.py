@@ -277,7 +277,7 @@ def _pairs(values: Any, ndim: int) -> list[tuple[int, int]]:
 def _fills(values: Any, ndim: int) -> Sequence[Any]:
     if type(values) is Tracer:
         return [(values, values)] * ndim
-    return np.broadcast_to(values, (ndim, 2)).tolist()  # type: ignore[no-any-return]
+    return list(map(tuple, np.broadcast_to(values, (ndim, 2)).tolist()))
 
 
 def _padded(x: Any, axis: int, before: int, after: int, fill: Any) -> Any:

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from fungrad.errors import ArgumentError, UnsupportedError
-from fungrad.numpy.reductions import kept_shape
 from fungrad.numpy.registry import implements
 from fungrad.numpy.shaping import axes_in, axis_order
 from fungrad.numpy.ufuncs import as_float
+from fungrad.primitives.reduce import kept_shape
 from fungrad.primitives.shape import reshape
 from fungrad.trace import user_line
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from fungrad.ir.types import BOOL, INT
 from fungrad.numpy import contractions, ufuncs
-from fungrad.numpy.promotion import INT
 from fungrad.numpy.views import in_place
 from fungrad.primitives.convert import convert
 from fungrad.primitives.create import full
-from fungrad.primitives.elementwise import BOOL, ELEMENTWISE
+from fungrad.primitives.elementwise import ELEMENTWISE
 from fungrad.trace import Tracer, bind
 
 Method = Callable[..., Any]

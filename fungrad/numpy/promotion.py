@@ -16,14 +16,13 @@ from typing import Any
 import numpy as np
 
 from fungrad.errors import DtypeError, ShapeError, UnsupportedError
-from fungrad.ir.types import DType, array_type, type_of
+from fungrad.ir.types import BOOL, DType, array_type, type_of
 from fungrad.primitives.convert import convert
 from fungrad.primitives.create import full
-from fungrad.primitives.elementwise import BOOL, ELEMENTWISE
+from fungrad.primitives.elementwise import ELEMENTWISE
 from fungrad.primitives.shape import Concatenate, Shape, broadcast, reshape
 from fungrad.trace import Tracer, bind, user_line
 
-INT = np.dtype(np.int64)
 FLOAT = np.dtype(np.float64)
 _HALF, _SINGLE = np.dtype(np.float16), np.dtype(np.float32)
 
@@ -31,7 +30,6 @@ Kind = Any  # a dtype, or the class int or float for a Python number
 
 _PYTHON_KINDS: dict[type, Kind] = {bool: BOOL, int: int, float: float}
 _WEAK_KINDS: dict[str, Kind] = {"b": BOOL, "i": int, "f": float}
-_STRONG: dict[Kind, DType] = {int: INT, float: FLOAT}
 _EXAMPLES: dict[Kind, Any] = {int: 0, float: 0.0}
 
 
@@ -92,8 +90,7 @@ def as_value(x: Any) -> Any:
 
 def strong(kind: Kind) -> DType:
     """The dtype a Python number has on its own."""
-    found: Any = _STRONG.get(kind, kind)
-    return found  # type: ignore[no-any-return]
+    return np.dtype(kind)
 
 
 def contains_tracer(x: Any) -> bool:

@@ -122,7 +122,7 @@ def _contains(self: Tracer, value: Any) -> bool:
 
 
 def _sort(self: Tracer, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> None:
-    views.assign(self, sorting.sort(self, axis))
+    views.assign(self, sorting.sort(self, axis, kind, order))
 
 
 def _fill(self: Tracer, value: Any) -> None:
@@ -193,7 +193,7 @@ _METHODS: dict[str, Any] = {
     "imag": property(creation.zeros_like),
     "itemsize": property(lambda self: self.dtype.itemsize),
     "nbytes": property(lambda self: self.size * self.dtype.itemsize),
-    "flat": property(lambda self: iter(shaping.ravel(self))),
+    "flat": property(shaping.ravel),
     "__matmul__": contractions.matmul,
     "__rmatmul__": lambda self, other: contractions.matmul(other, self),
     **{function.__name__: _function_method(function) for function in _FUNCTION_METHODS},

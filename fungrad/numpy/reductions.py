@@ -8,23 +8,18 @@ from typing import Any
 import numpy as np
 
 from fungrad.errors import ArgumentError, ShapeError
+from fungrad.ir.types import BOOL, INT
 from fungrad.numpy.indexing import getitem
-from fungrad.numpy.promotion import INT, as_operand, as_value
+from fungrad.numpy.promotion import as_operand, as_value, cast
 from fungrad.numpy.registry import implements
 from fungrad.numpy.shaping import axes_in, axis_in, ravel
 from fungrad.numpy.ufuncs import where as choose
 from fungrad.primitives.convert import convert
-from fungrad.primitives.elementwise import BOOL
-from fungrad.primitives.reduce import ArgReduce, CumSum, Reduce, Sum
+from fungrad.primitives.reduce import ArgReduce, CumSum, Reduce, Sum, kept_shape
 from fungrad.primitives.shape import Concatenate, reshape
 from fungrad.trace import bind, user_line
 
 UNSET: Any = np._NoValue
-
-
-def kept_shape(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
-    """A shape with extents of 1 at the reduced axes."""
-    return tuple([1 if i in axes else n for i, n in enumerate(shape)])
 
 
 def count_along(x: Any, axis: Any, name: str) -> int:
@@ -70,7 +65,7 @@ def sum_(
     x = as_value(a)
     x = _masked(convert(x, sum_dtype(x, dtype)), where, 0)
     total = reduce("sum", Sum, x, axis, keepdims)
-    return total + initial if _given(initial) else total
+    return total + cast(initial, total.dtype) if _given(initial) else total
 
 
 @implements(np.prod)
@@ -86,7 +81,7 @@ def prod(
     x = as_value(a)
     x = _masked(convert(x, sum_dtype(x, dtype)), where, 1)
     product = reduce("prod", lambda axes: Reduce("prod", axes), x, axis, keepdims)
-    return product * initial if _given(initial) else product
+    return product * cast(initial, product.dtype) if _given(initial) else product
 
 
 @implements(np.mean)

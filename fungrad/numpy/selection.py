@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from fungrad.errors import ArgumentError, ShapeError, UnsupportedError
+from fungrad.ir.types import BOOL
 from fungrad.numpy import ufuncs
 from fungrad.numpy.conversions import known_value
 from fungrad.numpy.promotion import as_operand, as_value, cast, common_dtype
 from fungrad.numpy.reductions import all_
 from fungrad.numpy.registry import implements
 from fungrad.numpy.updates import update
-from fungrad.primitives.elementwise import BOOL
 from fungrad.primitives.shape import broadcast
 from fungrad.trace import user_line
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fungrad.errors import ArgumentError, ShapeError, UnsupportedError
+from fungrad.ir.types import BOOL
 from fungrad.numpy.indexing import getitem
 from fungrad.numpy.joining import along, concatenate
 from fungrad.numpy.promotion import as_value
@@ -14,7 +15,6 @@ from fungrad.numpy.registry import implements
 from fungrad.numpy.shaping import axes_in, axis_in
 from fungrad.numpy.sorting import searchsorted
 from fungrad.numpy.statistics import as_float
-from fungrad.primitives.elementwise import BOOL
 from fungrad.primitives.shape import broadcast, reshape
 from fungrad.trace import user_line
 

@@ -10,10 +10,11 @@ from fungrad.errors import ArgumentError, ShapeError, UnsupportedError
 from fungrad.numpy import reductions
 from fungrad.numpy.indexing import getitem
 from fungrad.numpy.promotion import as_operand, as_value, cast
-from fungrad.numpy.reductions import UNSET, count_along, kept_shape
+from fungrad.numpy.reductions import UNSET, count_along
 from fungrad.numpy.registry import implements
 from fungrad.numpy.shaping import axes_in, moveaxis
 from fungrad.numpy.sorting import sort
+from fungrad.primitives.reduce import kept_shape
 from fungrad.primitives.shape import reshape
 from fungrad.trace import user_line
 

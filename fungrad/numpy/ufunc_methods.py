@@ -11,6 +11,7 @@ from fungrad.errors import MutationError, UnsupportedError
 from fungrad.numpy import reductions, ufuncs
 from fungrad.numpy.promotion import as_value
 from fungrad.numpy.shaping import axes_in, axis_in, moveaxis
+from fungrad.primitives.reduce import kept_shape
 from fungrad.primitives.shape import reshape
 from fungrad.trace import user_line
 
@@ -83,7 +84,7 @@ def _reduce(
     axes = axes_in(axis, x.ndim, f"{ufunc.__name__}.reduce")
     for i in reversed(axes):
         x = _folded(ufunc, moveaxis(x, i, 0))
-    return reshape(x, reductions.kept_shape(as_value(a).shape, axes)) if keepdims else x
+    return reshape(x, kept_shape(as_value(a).shape, axes)) if keepdims else x
 
 
 def _folded(ufunc: Any, x: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fungrad.errors import DtypeError, UnsupportedError
+from fungrad.ir.types import BOOL
 from fungrad.numpy.promotion import (
     as_operand,
     as_value,
@@ -23,7 +24,7 @@ from fungrad.numpy.promotion import (
 )
 from fungrad.primitives.convert import convert
 from fungrad.primitives.create import full
-from fungrad.primitives.elementwise import BOOL, ELEMENTWISE, ROWS, erf, logistic
+from fungrad.primitives.elementwise import ELEMENTWISE, ROWS, erf, logistic
 from fungrad.trace import Tracer, bind, concrete_value, user_line
 
 ROW_OF: dict[Any, str] = {

@@ -16,9 +16,10 @@ from typing import Any
 
 from fungrad.ir.graph import Graph
 from fungrad.ir.primitive import Primitive
+from fungrad.ir.types import BOOL
 from fungrad.passes.rewriting import rewrite
 from fungrad.primitives.contract import Axes, Dot, free_axes
-from fungrad.primitives.elementwise import BOOL, ELEMENTWISE
+from fungrad.primitives.elementwise import ELEMENTWISE
 from fungrad.primitives.reduce import Sum
 from fungrad.primitives.shape import broadcast, reshape, transpose
 from fungrad.trace import bind

@@ -20,7 +20,7 @@ import numpy as np
 
 from fungrad.errors import DtypeError, ShapeError
 from fungrad.ir.primitive import Cotangent, Primitive, Value
-from fungrad.ir.types import ArrayType, DType, array_type
+from fungrad.ir.types import BOOL, ArrayType, DType, array_type
 from fungrad.trace import bind
 
 Partial = Callable[..., Any] | None  # (t, out, *inputs) -> t times the partial derivative
@@ -32,7 +32,6 @@ class Row(NamedTuple):
     result: str = "same"  # "same" as the (last) operand, or "bool"
 
 
-BOOL = np.dtype(np.bool_)
 LN2 = math.log(2.0)
 LN10 = math.log(10.0)
 

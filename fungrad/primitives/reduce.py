@@ -11,17 +11,14 @@ import numpy as np
 
 from fungrad.errors import AxisError, DtypeError, ShapeError
 from fungrad.ir.primitive import Cotangent, Primitive, Value
-from fungrad.ir.types import ArrayType, array_type
-from fungrad.primitives.elementwise import BOOL
+from fungrad.ir.types import BOOL, INT, ArrayType, array_type
 from fungrad.primitives.linear import Linear
 from fungrad.primitives.shape import Shape, broadcast, reshape, transpose
 from fungrad.trace import bind
 
-INT = np.dtype(np.int64)
 
-
-def _kept(shape: Shape, axes: tuple[int, ...]) -> Shape:
-    """The shape with the reduced axes kept as 1."""
+def kept_shape(shape: Shape, axes: tuple[int, ...]) -> Shape:
+    """The shape with extents of 1 at the reduced axes."""
     return tuple(1 if i in axes else n for i, n in enumerate(shape))
 
 
@@ -36,7 +33,7 @@ def _check_axes(name: str, axes: tuple[int, ...], x: ArrayType) -> None:
 
 def spread(x: Value, shape: Shape, axes: tuple[int, ...]) -> Value:
     """A reduced value repeated along the reduced axes again."""
-    return broadcast(reshape(x, _kept(shape, axes)), shape)
+    return broadcast(reshape(x, kept_shape(shape, axes)), shape)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,7 @@ import numpy as np
 
 from fungrad.errors import AxisError
 from fungrad.ir.primitive import Cotangent, Primitive, Value
-from fungrad.ir.types import ArrayType, array_type
-from fungrad.primitives.reduce import INT
+from fungrad.ir.types import INT, ArrayType, array_type
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,6 +123,15 @@ def test_compiled_rows_at_the_edges(dtype, arity, record_property):
     assert not wrong, "\n".join(["", *wrong])
 
 
+def reference(row, given):
+    """NumPy's result; of one argument in extended precision, since NumPy's own may be several ulp off (cbrt: 3)."""
+    function = ROWS[row].function
+    with np.errstate(all="ignore"):
+        if len(given) == 1 and isinstance(function, np.ufunc) and ROWS[row].result == "same":
+            return function(given[0].astype(np.longdouble)).astype(given[0].dtype)
+        return function(*given)
+
+
 @pytest.mark.parametrize("dtype", [np.dtype(np.float32), np.dtype(np.float64)], ids=str)
 @pytest.mark.parametrize("arity", [1, 2, 3])
 def test_compiled_rows_on_ordinary_numbers(dtype, arity):
@@ -140,15 +149,14 @@ def test_compiled_rows_on_ordinary_numbers(dtype, arity):
     )
     for row, value in zip(rows, Compiled(graph)(arrays), strict=True):
         given = [arrays[0] != 0 if row == "select" else arrays[0], *arrays[1:]]
-        with np.errstate(all="ignore"):
-            expected = ROWS[row].function(*given)
+        expected = reference(row, given)
         worst = disagreement(row, value, expected, given)
         if worst:
             print(f"{row} {dtype}: worst {worst[0]:g} ulp")
             if worst[0] > MAX_ULP:
                 wrong.append(
                     f"{row}({', '.join(str(x[worst[1]]) for x in arrays)}) in {dtype}: {value[worst[1]]}, "
-                    f"NumPy {expected[worst[1]]} ({worst[0]:g} ulp)"
+                    f"expected {expected[worst[1]]} ({worst[0]:g} ulp)"
                 )
     assert not wrong, "\n".join(["", *wrong])
 

@@ -3,6 +3,7 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import numba
 import numpy as np
 import pytest
 
@@ -352,7 +353,6 @@ def test_concurrent_first_calls_trace_and_compile_correctly():
 
 
 def test_gradient_called_from_a_users_njit_loop():
-    numba = pytest.importorskip("numba")
     A = np.array([[3.0, 1.0], [1.0, 2.0]])
     b = np.array([1.0, -1.0])
     gradient = fg.jit(fg.grad(lambda x: 0.5 * x @ (A @ x) - b @ x)).dispatcher(np.zeros(2))
@@ -371,7 +371,6 @@ def test_gradient_called_from_a_users_njit_loop():
 
 
 def test_dispatcher_with_several_results_numbers_and_layouts():
-    numba = pytest.importorskip("numba")
     f = fg.jit(lambda p, s: {"sum": np.sum(p["x"]) * s, "y": p["x"].T * s}).dispatcher({"x": np.ones((2, 3))}, 2.0)
 
     @numba.njit
@@ -427,7 +426,6 @@ def test_failures_leave_a_program_in_pieces(monkeypatch):
 
 
 def test_numba_does_not_cache_callers_of_a_dispatcher(tmp_path):
-    numba = pytest.importorskip("numba")
     kernel = fg.jit(fg.grad(lambda w: np.sum(w**2))).dispatcher(X)
     source = tmp_path / "caller.py"
     source.write_text("def call(w):\n    return kernel(w)\n")
@@ -454,7 +452,6 @@ def test_names_of_arguments_never_meet_those_of_generated_code():
 def test_a_dispatcher_refuses_constants_and_truncation():
     with pytest.raises(FungradError, match="do not depend on its arguments"):
         fg.jit(lambda x: (x * 2, 3.0)).dispatcher(X)
-    numba = pytest.importorskip("numba")
     with pytest.raises(numba.core.errors.TypingError, match="n: compiled for an integer"):
         fg.jit(lambda x, n: x * n).dispatcher(X, 2)(X, 2.7)
 
