@@ -11,11 +11,14 @@ from fungrad.api import make_graph as make_graph
 from fungrad.api import stop_gradient as stop_gradient
 from fungrad.api import value_and_grad as value_and_grad
 from fungrad.api import vjp as vjp
+from fungrad.forward import jvp as jvp
+from fungrad.forward import linear_transpose as linear_transpose
+from fungrad.forward import linearize as linearize
 from fungrad.jitted import jit as jit
 
 __version__ = "0.1.0"
 
-_LATER = ("nn", "optim", "train")  # loaded when first used
+_LATER = ("lax", "nn", "optim", "train")  # loaded when first used
 
 
 def __getattr__(name: str) -> ModuleType:

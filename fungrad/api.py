@@ -10,22 +10,24 @@ import numpy as np
 
 from fungrad import tree
 from fungrad.arguments import (
-    Leaves,
     as_leaf,
     check_callable,
+    check_differentiable,
     flatten_arguments,
     function_name,
     leaf_paths,
     parameter_names,
     positions,
+    with_others_fixed,
 )
-from fungrad.errors import ArgumentError, FungradError, NonScalarError, NotDifferentiableError, ShapeError, TreeError
+from fungrad.errors import FungradError, NonScalarError
 from fungrad.ir.graph import Graph
 from fungrad.ir.printing import identifiers
 from fungrad.ir.types import type_of
 from fungrad.numpy.promotion import frozen
 from fungrad.primitives.elementwise import ELEMENTWISE
-from fungrad.trace import Tracer, bind, fresh, trace
+from fungrad.results import FlatFunction, describe, matching_leaves, own, pair
+from fungrad.trace import Tracer, bind, trace
 from fungrad.transforms.vjp import vjp as flat_vjp
 
 Function = Callable[..., Any]
@@ -77,28 +79,23 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool 
             return [every[i] for i in wanted]
 
         leaves = flatten_arguments([args[i] for i in wanted], names)
-        _check_differentiable("grad", leaves, names)
-        aux_structure = tree.LEAF
+        check_differentiable("grad", leaves, names)
+        of_chosen = with_others_fixed(f, wanted, args, kwargs)
 
-        def flat(*tracers: Any) -> list[Any]:
-            nonlocal aux_structure
-            full = list(args)
-            for i, argument in zip(wanted, tree.unflatten(leaves.structure, tracers), strict=True):
-                full[i] = argument
-            out = f(*full, **kwargs)
+        def scalar(*chosen: Any) -> Any:
             if not has_aux:
-                return [_scalar(f, out)]
-            value, extra = _pair("grad", f, out)
-            aux, aux_structure = tree.flatten(extra)
-            return [_scalar(f, value), *aux]
+                return _scalar(f, of_chosen(*chosen))
+            value, aux = pair("grad", f, of_chosen(*chosen))
+            return _scalar(f, value), aux
 
+        flat = FlatFunction("grad", scalar, leaves.structure, has_aux)
         values, pullback = flat_vjp(flat, leaves.values, "grad", leaves.weak)
         one = type_of(values[0]).dtype.type(1)
-        gradient = tree.unflatten(leaves.structure, _own(pullback([one, *[None] * (len(values) - 1)])))
+        gradient = tree.unflatten(leaves.structure, own(pullback([one, *[None] * (len(values) - 1)])))
         if not isinstance(argnums, tuple | list):
             (gradient,) = gradient
-        value, *aux = _own(values)
-        return ((value, tree.unflatten(aux_structure, aux)) if has_aux else value), gradient
+        (value,) = own(values[:1])
+        return ((value, flat.aux_of(values)) if has_aux else value), gradient
 
     return value_and_gradient
 
@@ -128,37 +125,20 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> Any:
         return parameter_names(f, len(primals))
 
     leaves = flatten_arguments(primals, names)
-    _check_differentiable("vjp", leaves, names)
-    structures: list[tree.TreeDef] = []
-
-    def flat(*tracers: Any) -> list[Any]:
-        out = f(*tree.unflatten(leaves.structure, tracers))
-        if not has_aux:
-            found, structure = tree.flatten(out)
-            structures[:] = [structure]
-            return found
-        main, extra = _pair("vjp", f, out)
-        found, structure = tree.flatten(main)
-        aux, aux_structure = tree.flatten(extra)
-        structures[:] = [structure, aux_structure]
-        return [*found, *aux]
-
+    check_differentiable("vjp", leaves, names)
+    flat = FlatFunction("vjp", f, leaves.structure, has_aux)
     # the pullback may run after the user has changed the arrays in place, so it works on arrays of its own
     primal_values = [frozen(x) if type(x) is np.ndarray else x for x in leaves.values]
     results, flat_pullback = flat_vjp(flat, primal_values, "vjp", leaves.weak)
-    count = structures[0].leaves
-    outs = [as_leaf(x, f"output {i} of {function_name(f)}")[0] for i, x in enumerate(results[:count])]
-    outs = [x.copy() if type(x) is np.ndarray else x for x in outs]
+    outs = [x.copy() if type(x) is np.ndarray else x for x in flat.outs(results)]
 
     def pullback(ct: Any) -> Any:
-        cts = _check_cotangents(ct, structures[0], outs)
-        found = flat_pullback([*cts, *[None] * (len(results) - count)])
-        return tree.unflatten(leaves.structure, _own(found, cts))
+        cts = matching_leaves("pullback", "ct", ct, flat.out, outs, "the output")
+        found = flat_pullback([*cts, *[None] * (len(results) - len(outs))])
+        return tree.unflatten(leaves.structure, own(found, cts))
 
-    out = tree.unflatten(structures[0], outs)
-    if has_aux:
-        return out, pullback, tree.unflatten(structures[1], _own(results[count:]))
-    return out, pullback
+    out = tree.unflatten(flat.out, outs)
+    return (out, pullback, flat.aux_of(results)) if has_aux else (out, pullback)
 
 
 def make_graph(f: Function) -> Callable[..., Graph]:
@@ -178,12 +158,9 @@ def make_graph(f: Function) -> Callable[..., Graph]:
         names = parameter_names(f, len(args))
         leaves = flatten_arguments(args, lambda: names)
 
-        def flat(*tracers: Any) -> list[Any]:
-            out, structure = tree.flatten(f(*tree.unflatten(leaves.structure, tracers)))
-            return [as_leaf(x, path)[0] for x, path in zip(out, tree.key_paths(structure, "output"), strict=True)]
-
+        flat = FlatFunction("make_graph", f, leaves.structure)
         found, _ = trace(
-            flat,
+            lambda *tracers: flat.outs(flat(*tracers)),
             [type_of(x) for x in leaves.values],
             purpose="make_graph",
             name=function_name(f),
@@ -207,27 +184,6 @@ def stop_gradient(x: Any) -> Any:
 # -- checks ------------------------------------------------------------------------------------------------------------
 
 
-def _check_differentiable(transform: str, leaves: Leaves, names: Callable[[], Sequence[str]]) -> None:
-    for position, value in enumerate(leaves.values):
-        if value.dtype.kind != "f":
-            path = leaf_paths(leaves.structure, names())[position]
-            raise NotDifferentiableError(
-                f"{transform}: {path} has type {type_of(value)}, and there is no derivative with respect to "
-                f"{'a boolean' if value.dtype.kind == 'b' else 'an integer'}. Pass a float, for example "
-                f"{path}.astype(np.float64) or 3.0 instead of 3, or differentiate another argument with argnums."
-            )
-
-
-def _pair(transform: str, f: Function, out: Any) -> tuple[Any, Any]:
-    """The result of a function under `has_aux`, checked."""
-    if not isinstance(out, tuple) or len(out) != 2:
-        raise ArgumentError(
-            f"{transform} with has_aux=True: {function_name(f)} must return a pair (value, aux), but returned "
-            f"{_describe(out)}."
-        )
-    return out
-
-
 def _scalar(f: Function, out: Any) -> Any:
     """The result of a function under `grad`, checked."""
     name = function_name(f)
@@ -238,7 +194,7 @@ def _scalar(f: Function, out: Any) -> Any:
     if structure is not tree.LEAF:
         hint = " For extra results return (value, aux) and pass has_aux=True." if isinstance(out, tuple) else ""
         raise NonScalarError(
-            f"grad needs a function that returns one real number, but {name} returned {_describe(out)}.{hint}"
+            f"grad needs a function that returns one real number, but {name} returned {describe(out)}.{hint}"
         )
     try:
         value, _ = as_leaf(leaf, f"the result of {name}")
@@ -254,59 +210,3 @@ def _scalar(f: Function, out: Any) -> Any:
             f"grad needs a function that returns one real number, but {name} returned {type_of(value)}. {fix}"
         )
     return value
-
-
-def _describe(out: Any) -> str:
-    return "None (is a `return` missing?)" if out is None else f"a {type(out).__name__} {tree.structure(out)!r}"
-
-
-def _check_cotangents(ct: Any, structure: tree.TreeDef, outs: Sequence[Any]) -> list[Any]:
-    """The leaves of a cotangent, checked against the outputs; None where the output has no derivative."""
-    expected = tree.unflatten(structure, range(structure.leaves))
-    cts: list[Any] = [None] * structure.leaves
-    filled = _match(ct, expected, cts)
-    if not filled:
-        raise TreeError(
-            f"pullback: the cotangent has the structure {tree.structure(ct)!r}, expected that of the output, "
-            f"{structure!r}."
-        )
-    checked: list[Any] = []
-    for path, given, out in zip(tree.key_paths(structure, "ct"), cts, outs, strict=True):
-        if given is None or not type_of(out).is_float:
-            checked.append(None)
-            continue
-        value, weak = as_leaf(given, path)
-        value = value.astype(out.dtype) if weak and value.shape == () else value
-        if value.shape != out.shape or value.dtype != out.dtype:
-            raise ShapeError(f"pullback: {path} is {type_of(value)}, expected the output's type {type_of(out)}.")
-        checked.append(value)
-    return checked
-
-
-def _match(ct: Any, expected: Any, found: list[Any]) -> bool:
-    """Fill `found` with the leaves of `ct` at the places numbered in `expected`; a missing subtree (None) is zero."""
-    if ct is None:
-        return True
-    if tree.structure(expected) is tree.LEAF:
-        found[expected] = ct
-        return tree.structure(ct) is tree.LEAF
-    parts, shape = tree.split(ct)
-    wanted, wanted_shape = tree.split(expected)
-    if shape != wanted_shape or len(parts) != len(wanted):
-        return False
-    return all(_match(c, e, found) for c, e in zip(parts, wanted, strict=True))
-
-
-def _own(found: Sequence[Any], others: Sequence[Any] = ()) -> list[Any]:
-    """Results as users may keep and change them: NumPy scalars for 0-d, fresh writeable arrays otherwise."""
-    seen = {id(x) for x in others}
-    owned: list[Any] = []
-    for x in found:
-        if isinstance(x, np.ndarray):
-            if x.ndim == 0:
-                x = x[()]
-            elif x.base is not None or not x.flags.writeable or id(x) in seen:
-                x = x.copy()
-            seen.add(id(x))
-        owned.append(fresh(x))
-    return owned

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fungrad import tree
-from fungrad.errors import ArgumentError, DtypeError, FungradError, TreeError
-from fungrad.ir.types import array_type
+from fungrad.errors import ArgumentError, DtypeError, FungradError, NotDifferentiableError, TreeError
+from fungrad.ir.types import array_type, type_of
 from fungrad.trace import Tracer, leaked
 
 _NUMBERS: dict[type, type[np.generic]] = {bool: np.bool_, int: np.int64, float: np.float64}
@@ -81,6 +81,21 @@ def flatten_arguments(arguments: Sequence[Any], names: Callable[[], Sequence[str
     return Leaves([value for value, _ in pairs], [weak for _, weak in pairs], structure)
 
 
+def with_others_fixed(
+    f: Callable[..., Any], chosen: Sequence[int], args: Sequence[Any], kwargs: dict[str, Any]
+) -> Callable[..., Any]:
+    """`f` as a function of the arguments at the `chosen` positions alone."""
+
+    def of_chosen(*arguments: Any) -> Any:
+        full = list(args)
+        for i, argument in zip(chosen, arguments, strict=True):
+            full[i] = argument
+        return f(*full, **kwargs)
+
+    of_chosen.__name__ = function_name(f)
+    return of_chosen
+
+
 def leaf_paths(structure: tree.TreeDef, names: Sequence[str]) -> list[str]:
     """How the user writes each leaf of a tuple of arguments with these names."""
     return [path for name, child in zip(names, structure.children, strict=True) for path in tree.key_paths(child, name)]
@@ -135,3 +150,15 @@ def positions(transform: str, argnums: Any, count: int) -> tuple[int, ...]:
     if not found or len(set(found)) != len(found):
         raise ArgumentError(f"{transform}: argnums={argnums!r} must name at least one argument, each once.")
     return tuple(found)
+
+
+def check_differentiable(transform: str, leaves: Leaves, names: Callable[[], Sequence[str]]) -> None:
+    """Raise NotDifferentiableError unless every leaf is a float."""
+    for position, value in enumerate(leaves.values):
+        if value.dtype.kind != "f":
+            path = leaf_paths(leaves.structure, names())[position]
+            raise NotDifferentiableError(
+                f"{transform}: {path} has type {type_of(value)}, and there is no derivative with respect to "
+                f"{'a boolean' if value.dtype.kind == 'b' else 'an integer'}. Pass a float, for example "
+                f"{path}.astype(np.float64) or 3.0 instead of 3, or differentiate another argument with argnums."
+            )

@@ -197,18 +197,18 @@ TRANSFORM_CASES = {
     "cotangent of another shape": (
         pull(lambda x: x * 2, np.ones(2)),
         ShapeError,
-        [r"ct is f64\[2\]", r"expected the output's type f64\[3\]"],
+        [r"ct is f64\[2\]", r"expected the type of the output, f64\[3\]"],
     ),
     "cotangent of another dtype": (
         pull(lambda x: x * 2, np.ones(3, np.float32)),
         (ShapeError, DtypeError),
         [r"ct is f32\[3\]", r"f64\[3\]"],
     ),
-    "cotangent tree mismatch": (pull(lambda x: (x, x), [X, X]), TreeError, ["cotangent", r"\[\*, \*\]", r"\(\*, \*\)"]),
+    "cotangent tree mismatch": (pull(lambda x: (x, x), [X, X]), TreeError, ["ct has", r"\[\*, \*\]", r"\(\*, \*\)"]),
     "cotangent too few": (
         pull(lambda x: (x, x), (X,)),
         TreeError,
-        ["cotangent has the structure", r"\(\*,\)", r"\(\*, \*\)"],
+        ["ct has the structure", r"\(\*,\)", r"\(\*, \*\)"],
     ),
     "cotangent dict key": (pull(lambda x: {"a": x}, {"b": X}), TreeError, ["'b'", "'a'"]),
     "cotangent deep shape": (pull(lambda x: {"a": [x]}, {"a": [1.0]}), ShapeError, [r"ct\['a'\]\[0\]", r"f64\[3\]"]),

@@ -18,9 +18,11 @@ LAYERS = [
     ["primitives"],
     ["transforms"],
     ["passes"],
+    ["regions"],
     ["jit"],
     ["numpy"],
-    ["arguments", "api", "jitted"],
+    ["arguments", "results", "api", "forward", "jitted"],
+    ["lax"],
     ["nn", "optim", "train"],
 ]
 """From the bottom up. A module may import from its own layer and from those before it."""

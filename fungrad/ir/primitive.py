@@ -48,3 +48,15 @@ class Primitive:
     def jvp(self, tangents: Sequence[Cotangent], inputs: Sequence[Value], out: Any) -> Cotangent:
         """Tangent of the result: the Jacobian applied to `tangents`, where None stands for zero."""
         raise NotImplementedError
+
+    def linear_in(self, operands: Sequence[bool]) -> bool:
+        """Whether the result is linear, up to a constant, in the flagged operands together, the others held fixed."""
+        return False
+
+    def restricted(self, used: Sequence[bool]) -> tuple[Primitive, Sequence[bool], Sequence[bool]] | None:
+        """A primitive that computes less, for a reader of the used results only; None if there is none.
+
+        Returns:
+            The primitive, which of the operands it takes, and which of the results it gives, the used ones among them.
+        """
+        return None

@@ -79,6 +79,9 @@ class Dot(Primitive):
         terms += [bind(self, a, t_b)] if t_b is not None else []
         return sum(terms[1:], terms[0]) if terms else None
 
+    def linear_in(self, operands: Sequence[bool]) -> bool:
+        return sum(operands) == 1
+
     def _transposed(self, ct: Value, ndim: int, other: Value, first: bool) -> Value:
         """The Jacobian-transpose product: `ct` contracted with the other operand's free axes, axes back in order."""
         mine, others = (self.contract_a, self.contract_b) if first else (self.contract_b, self.contract_a)

@@ -273,6 +273,18 @@ class Elementwise(Primitive):
                 total = term if total is None else total + term
         return total
 
+    def linear_in(self, operands: Sequence[bool]) -> bool:
+        match self.row:
+            case "neg" | "add" | "sub":
+                return True
+            case "mul":
+                return sum(operands) == 1
+            case "div":
+                return not operands[1]
+            case "select":
+                return not operands[0]
+        return False
+
 
 ELEMENTWISE: dict[str, Elementwise] = {row: Elementwise(row) for row in ROWS}
 """The one instance of each row."""

@@ -80,6 +80,9 @@ class ScatterAdd(Primitive):
         _, _, *indices = inputs
         return [ct if wanted[0] else None, gather(ct, indices) if wanted[1] else None, *[None] * len(indices)]
 
+    def linear_in(self, operands: Sequence[bool]) -> bool:
+        return not any(operands[2:])
+
     def jvp(self, tangents: Sequence[Cotangent], inputs: Sequence[Value], out: Any) -> Cotangent:
         return _written_tangent(self, tangents, inputs)
 
@@ -104,6 +107,9 @@ class Scatter(Primitive):
         ct_x = scatter(ct, indices, full(updates.shape, 0, ct.dtype)) if wanted[0] else None
         ct_updates = np.where(_winners(x, updates, indices), gather(ct, indices), 0.0) if wanted[1] else None
         return [ct_x, ct_updates, *[None] * len(indices)]
+
+    def linear_in(self, operands: Sequence[bool]) -> bool:
+        return not any(operands[2:])
 
     def jvp(self, tangents: Sequence[Cotangent], inputs: Sequence[Value], out: Any) -> Cotangent:
         return _written_tangent(self, tangents, inputs)

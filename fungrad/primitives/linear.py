@@ -25,3 +25,6 @@ class Linear(Primitive):
 
     def jvp(self, tangents: Sequence[Cotangent], inputs: Sequence[Value], out: Any) -> Cotangent:
         return None if tangents[0] is None else bind(self, tangents[0], *inputs[1:])
+
+    def linear_in(self, operands: Sequence[bool]) -> bool:
+        return not any(operands[1:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -157,6 +158,9 @@ class Pad(Primitive):
         around = np.sum(ct) - np.sum(inside) if wanted[1] else None
         return [inside if wanted[0] else None, around]
 
+    def linear_in(self, operands: Sequence[bool]) -> bool:
+        return True
+
     def jvp(self, tangents: Any, inputs: Any, out: Any) -> Cotangent:
         x = inputs[0]
         t_x = full(x.shape, 0, x.dtype) if tangents[0] is None else tangents[0]
@@ -194,6 +198,9 @@ class Concatenate(Primitive):
             cts.append(bind(Slice(starts, stops, (1,) * ct.ndim), ct) if asked else None)
             start = stop
         return cts
+
+    def linear_in(self, operands: Sequence[bool]) -> bool:
+        return True
 
     def jvp(self, tangents: Any, inputs: Any, out: Any) -> Cotangent:
         filled = [full(x.shape, 0, x.dtype) if t is None else t for t, x in zip(tangents, inputs, strict=True)]

@@ -8,13 +8,14 @@ visited once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from fungrad.ir.graph import Var
+from fungrad.ir.graph import Const, Graph, Operand, Var
 from fungrad.ir.primitive import Cotangent
 from fungrad.primitives.create import zeros_like
-from fungrad.trace import Record, Trace, Tracer, attributed_to, fresh
+from fungrad.trace import Record, attributed_to, bind
+from fungrad.transforms.record import record
 
 Pullback = Callable[[Sequence[Cotangent]], list[Any]]
 
@@ -27,36 +28,74 @@ def vjp(
     Args:
         f: takes one value for each primal, returns a flat sequence of values; those that are not arrays pass through.
         primals: arrays or outer tracers, all of a float dtype.
+        purpose: what errors call this transformation.
         weak: which primals stand for Python numbers.
 
     Returns:
         The outputs, and a function from their cotangents (None for zero) to the cotangents of the primals.
     """
-    with Trace(purpose, concrete=True) as level:
-        flags = weak or [False] * len(primals)
-        inputs = [level.input(value, w) for value, w in zip(primals, flags, strict=True)]
-        variables = [t.operand for t in inputs]  # before f runs: in-place operators make a tracer stand for another Var
-        results = f(*inputs)
-        outs = [x.operand if isinstance(x, Tracer) and x.owner is level else None for x in results]
-        values = [fresh(x.value) if isinstance(x, Tracer) and x.owner is level else x for x in results]
-    tape = level.records
-    level.records = []  # tracers refer to the trace: without its tape they keep no residual alive
+    tape, inputs, outputs, values = record(f, primals, purpose, weak)
 
     def pullback(cts: Sequence[Cotangent]) -> list[Any]:
-        found = walk_back(tape, zip(outs, cts, strict=True))
+        found = walk_back(tape, outputs, cts)
         return [
             found[id(var)] if id(var) in found else zeros_like(value)
-            for value, var in zip(primals, variables, strict=True)
+            for value, var in zip(primals, inputs, strict=True)
         ]
 
     return values, pullback
 
 
-def walk_back(tape: Sequence[Record], seeds: Any) -> dict[int, Any]:
-    """The cotangents of all Vars that no record defines, by identity, from the cotangents of some Vars."""
+def graph_vjp(
+    graph: Graph, arguments: Sequence[Any], wanted: Sequence[bool], known: Mapping[Var, Any] | None = None
+) -> tuple[list[Any], Pullback]:
+    """As `vjp`, of a graph.
+
+    Args:
+        graph: what to differentiate.
+        arguments: the values of its inputs.
+        wanted: which inputs get a cotangent.
+        known: values of Vars that need not be computed again.
+
+    Returns:
+        The outputs, and a function from their cotangents to those of the wanted inputs; None stands for zero on both
+        sides.
+    """
+    values: dict[Var, Any] = dict(zip(graph.inputs, arguments, strict=True))
+    active = {var for var, asked in zip(graph.inputs, wanted, strict=True) if asked}
+    tape: list[Record] = []
+    known = known or {}
+
+    def read(x: Operand) -> Any:
+        return x.value if isinstance(x, Const) else values[x]
+
+    with attributed_to(None) as attribution:
+        for eqn in graph.equations:
+            attribution.site = eqn.where
+            inputs = tuple(map(read, eqn.inputs))
+            result = known.get(eqn.outputs[0]) if len(eqn.outputs) == 1 else None
+            if result is None:
+                result = bind(eqn.op, *inputs)
+            values.update(zip(eqn.outputs, result if eqn.op.multiple else (result,), strict=True))
+            if any(x in active for x in eqn.inputs):
+                active.update(var for var in eqn.outputs if var.type.is_float)
+                operands = tuple(x if x in active else value for x, value in zip(eqn.inputs, inputs, strict=True))
+                out = eqn.outputs if eqn.op.multiple else eqn.output
+                tape.append((eqn.op, operands, inputs, out, result, eqn.where))
+    outputs = [x if x in active else None for x in graph.outputs]
+
+    def pullback(cts: Sequence[Cotangent]) -> list[Any]:
+        found = walk_back(tape, outputs, cts)
+        return [found.get(id(var)) for var, asked in zip(graph.inputs, wanted, strict=True) if asked]
+
+    return [read(x) for x in graph.outputs], pullback
+
+
+def walk_back(tape: Sequence[Record], outputs: Sequence[Any], seeds: Sequence[Cotangent]) -> dict[int, Any]:
+    """The cotangents of all Vars that no record defines, by identity, from the cotangents of the outputs."""
     cts: dict[int, Any] = {}
-    for var, seed in seeds:
-        if isinstance(var, Var) and seed is not None:
+    for var, seed in zip(outputs, seeds, strict=True):
+        if var is not None and seed is not None:
             _accumulate(cts, var, seed)
     ct: Any
     with attributed_to(None) as attribution:

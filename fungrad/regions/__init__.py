@@ -1,0 +1,1 @@
+"""Primitives that contain graphs: loops, branches, and functions with derivative rules of their own."""
