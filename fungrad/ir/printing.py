@@ -26,7 +26,21 @@ from fungrad.ir.graph import Const, Equation, Graph, Operand, Var
 from fungrad.ir.primitive import Primitive
 
 RESERVED = frozenset(
-    (*kwlist, "np", "range", "host", "select", "convert", "clip", "erf", "logistic", "kernel", "arena")
+    (
+        *kwlist,
+        "np",
+        "range",
+        "host",
+        "select",
+        "convert",
+        "grown",
+        "grown",
+        "clip",
+        "erf",
+        "logistic",
+        "kernel",
+        "arena",
+    )
 )
 """Names with a meaning in generated code, where the Vars of a graph keep theirs."""
 
@@ -64,6 +78,8 @@ def print_parameter(value: Any) -> str:
         return str(value)
     if isinstance(value, Graph):
         return repr(value)
+    if isinstance(value, Primitive):
+        return print_primitive(value)
     if isinstance(value, tuple):
         inner = ", ".join(map(print_parameter, value))
         return f"({inner},)" if len(value) == 1 else f"({inner})"
@@ -86,10 +102,13 @@ def print_const(const: Const) -> str:
     return str(const.type) if scalar is None else str(scalar)
 
 
-def name_vars(graph: Graph) -> dict[Var, str]:
-    """A short unique name for each Var; inputs keep the names the user gave them."""
+def name_vars(graph: Graph, taken: set[str] | None = None) -> dict[Var, str]:
+    """A short unique name for each Var; inputs keep the names the user gave them.
+
+    Names in `taken` are not used; those given are added to it.
+    """
     names: dict[Var, str] = {}
-    taken: set[str] = set()
+    taken = set() if taken is None else taken
     for var, name in zip(graph.inputs, graph.input_names, strict=False):
         if name not in taken:
             names[var] = name
@@ -98,6 +117,7 @@ def name_vars(graph: Graph) -> dict[Var, str]:
     for var in (*graph.inputs, *(out for eqn in graph.equations for out in eqn.outputs)):
         if var not in names:
             names[var] = next(fresh)
+            taken.add(names[var])
     return names
 
 

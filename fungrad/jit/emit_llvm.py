@@ -1,8 +1,8 @@
 """Loop IR -> LLVM: one function for a whole program, which calls one for each piece of a long one.
 
 The function takes a pointer for each input, constant and output and one for the arena of temporaries, and returns a
-status: 0, or 1 + the number of the guard that failed, or -1 if a host call raised. Extents are static; pointers are
-`noalias`.
+status: 0, or 1 + the number of the guard that failed, or -1 if a host call raised, or -2 if there was no memory for a
+tape. Extents are static; pointers are `noalias`. Tapes are the C library's memory, freed on every way out.
 
 No fast-math flags are set but `reassoc` on short blocks of sums: contraction to fused multiply-add would make compiled
 results differ from NumPy's wherever two products cancel. (Matrix products and elementary functions use FMA inside,
@@ -16,7 +16,6 @@ from typing import Any
 
 from llvmlite import ir
 
-from fungrad.errors import CompileError
 from fungrad.ir.types import DType
 from fungrad.jit import blas
 from fungrad.jit.counted_loop import counted_loop
@@ -24,8 +23,10 @@ from fungrad.jit.loops import (
     Apply,
     Assign,
     Buffer,
+    Choose,
     Expr,
     Gemm,
+    Grow,
     Guard,
     Host,
     Index,
@@ -36,8 +37,11 @@ from fungrad.jit.loops import (
     Loop,
     Note,
     Program,
+    Repeat,
     Statement,
     Store,
+    View,
+    inner_statements,
     int_value,
     literal,
 )
@@ -45,6 +49,7 @@ from fungrad.jit.native_math import I8, I32, I64, ScalarMath, memory_type, regis
 from fungrad.jit.small_products import is_small, product_function
 
 ALIGNMENT = 64
+OUT_OF_MEMORY = -2
 PIECE = 200  # statements, after which a long program is cut
 
 
@@ -91,7 +96,17 @@ def split(body: Sequence[Statement]) -> list[list[Statement]]:
 
 
 def _count(statement: Statement) -> int:
-    return 1 + sum(map(_count, statement.body)) if isinstance(statement, Loop) else 1
+    return 1 + sum(map(_count, inner_statements(statement)))
+
+
+def _tapes(statements: Sequence[Statement]) -> list[Buffer]:
+    """The tapes that statements grow, each once."""
+    found: dict[Buffer, None] = {}
+    for statement in statements:
+        if isinstance(statement, Grow):
+            found[statement.tape] = None
+        found |= dict.fromkeys(_tapes(inner_statements(statement)))
+    return list(found)
 
 
 def _function(program: Program, module: ir.Module) -> ir.Function:
@@ -129,10 +144,13 @@ class _Emitter:
         self.slots: dict[tuple[str, DType], ir.Value] = {}
         self.scalars: dict[tuple[str, Any], ir.Value] = {}
         self.pointers: dict[Buffer, ir.Value] = dict(zip(program.arguments, function.args[:-1], strict=True))
+        self.tapes: dict[Buffer, tuple[ir.Value, ir.Value]] = {}  # where the memory and its number of rows are kept
 
     def pointer(self, buffer: Buffer) -> ir.Value:
         """The start of a buffer's memory; of a temporary, computed once at the start of the function."""
         memory = buffer.memory
+        if memory in self.tapes:
+            return self.b.load(self.tapes[memory][0])
         if memory not in self.pointers:
             start = self.entry.gep(self.function.args[-1], [I64(self.offsets[memory])])
             self.pointers[memory] = self.entry.bitcast(start, memory_type(memory.type.dtype).as_pointer())
@@ -140,9 +158,28 @@ class _Emitter:
 
     def run(self, statements: Sequence[Statement]) -> None:
         body = self.b.block
+        for tape in _tapes(statements):
+            type = memory_type(tape.type.dtype).as_pointer()
+            self.tapes[tape] = self.entry.alloca(type), self.entry.alloca(I64)
+            for slot, nothing in zip(self.tapes[tape], (type(None), I64(0)), strict=True):
+                self.entry.store(nothing, slot)
         self.statements(statements)
-        self.b.ret(I64(0))
+        self.leave(0)
         self.entry.branch(body)
+
+    def leave(self, status: int) -> None:
+        """Free the tapes and return."""
+        for place, _ in self.tapes.values():
+            self.b.call(self.libc("free", ir.VoidType(), [I8.as_pointer()]), [self.bytes(self.b.load(place))])
+        self.b.ret(I64(status))
+
+    def leave_unless(self, ok: ir.Value, status: int) -> None:
+        """Go on if a condition holds, else leave."""
+        fail, go_on = self.b.append_basic_block("fail"), self.b.append_basic_block("ok")
+        self.b.cbranch(ok, go_on, fail)
+        self.b.position_at_end(fail)
+        self.leave(status)
+        self.b.position_at_end(go_on)
 
     # -- statements --------------------------------------------------------------------------------
 
@@ -152,6 +189,15 @@ class _Emitter:
                 pass
             case Loop(index=index, extent=extent, body=body):
                 self.loop(index.name, extent, lambda: self.statements(body))
+            case Repeat():
+                self.repeat(statement)
+            case Choose():
+                self.choose(statement)
+            case View(buffer=buffer, source=source, row=row):
+                offset = self.b.mul(self.expr(row), I64(buffer.type.size))
+                self.pointers[buffer] = self.b.gep(self.pointer(source), [offset])
+            case Grow(tape=tape, rows=rows):
+                self.grow(tape, self.expr(rows))
             case Let(local=local, value=value):
                 self.locals[local.name] = self.expr(value)
             case Assign(local=local, value=value):
@@ -162,11 +208,7 @@ class _Emitter:
                     number = self.b.zext(number, I8)
                 self.b.store(number, self.element(buffer, index))
             case Guard(ok=ok, number=number):
-                fail, go_on = self.b.append_basic_block("fail"), self.b.append_basic_block("ok")
-                self.b.cbranch(self.expr(ok), go_on, fail)
-                self.b.position_at_end(fail)
-                self.b.ret(I64(number + 1))
-                self.b.position_at_end(go_on)
+                self.leave_unless(self.expr(ok), number + 1)
             case Gemm():
                 self.gemm(statement)
             case Host():
@@ -177,9 +219,8 @@ class _Emitter:
             self.statement(statement)
 
     def loop(self, name: str, extent: Expr, body: Callable[[], None]) -> None:
-        count = int_value(extent)
-        if count is None:
-            raise CompileError(f"loop {name} has an extent that is not known")
+        known = int_value(extent)
+        count = self.expr(extent) if known is None else known
 
         def step(index: ir.Value, _: Sequence[ir.Value]) -> Sequence[ir.Value]:
             self.locals[name] = index
@@ -187,6 +228,52 @@ class _Emitter:
             return ()
 
         counted_loop(self.b, count, step)
+
+    def repeat(self, loop: Repeat) -> None:
+        b = self.b
+        head, body, after = (b.append_basic_block(name) for name in ("repeat", "body", "after"))
+        b.branch(head)
+        b.position_at_end(head)
+        self.statements(loop.condition)
+        b.cbranch(self.expr(loop.ok), body, after)
+        b.position_at_end(body)
+        self.statements(loop.body)
+        b.branch(head)
+        b.position_at_end(after)
+
+    def choose(self, choice: Choose) -> None:
+        b = self.b
+        blocks = [b.append_basic_block(f"case{i}") for i in range(len(choice.cases))]
+        after = b.append_basic_block("after")
+        switch = b.switch(self.expr(choice.index), blocks[-1])
+        for number, (block, case) in enumerate(zip(blocks, choice.cases, strict=True)):
+            if number < len(blocks) - 1:
+                switch.add_case(I64(number), block)
+            b.position_at_end(block)
+            self.statements(case)
+            b.branch(after)
+        b.position_at_end(after)
+
+    def grow(self, tape: Buffer, rows: ir.Value) -> None:
+        """Twice the memory that is needed, if there is not enough."""
+        b = self.b
+        place, capacity = self.tapes[tape]
+        with b.if_then(b.icmp_signed("<", b.load(capacity), rows), likely=False):
+            room = b.mul(rows, I64(2))
+            size = b.mul(room, I64(max(1, tape.type.size) * tape.type.dtype.itemsize))
+            realloc = self.libc("realloc", I8.as_pointer(), [I8.as_pointer(), I64])
+            memory = b.call(realloc, [self.bytes(b.load(place)), size])
+            self.leave_unless(b.icmp_unsigned("!=", memory, I8.as_pointer()(None)), OUT_OF_MEMORY)
+            b.store(b.bitcast(memory, place.type.pointee), place)
+            b.store(room, capacity)
+
+    def bytes(self, pointer: ir.Value) -> ir.Value:
+        return self.b.bitcast(pointer, I8.as_pointer())
+
+    def libc(self, name: str, result: ir.Type, arguments: list[ir.Type]) -> ir.Function:
+        symbol = f"fungrad_libc_{name}"
+        module = self.b.module
+        return module.globals.get(symbol) or ir.Function(module, ir.FunctionType(result, arguments), symbol)
 
     def slot(self, local: Local) -> ir.Value:
         """The stack slot of an accumulator; LLVM turns it into a register."""
@@ -255,11 +342,7 @@ class _Emitter:
         signature = ir.FunctionType(I64, [I8.as_pointer().as_pointer()])
         function = b.module.globals.get(symbol) or ir.Function(b.module, signature, symbol)
         status = b.call(function, [table])
-        fail, go_on = b.append_basic_block("raised"), b.append_basic_block("ok")
-        b.cbranch(b.icmp_signed("==", status, I64(0)), go_on, fail)
-        b.position_at_end(fail)
-        b.ret(I64(-1))
-        b.position_at_end(go_on)
+        self.leave_unless(b.icmp_signed("==", status, I64(0)), -1)
 
     # -- expressions -------------------------------------------------------------------------------
 

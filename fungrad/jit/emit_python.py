@@ -17,8 +17,10 @@ from fungrad.jit.loops import (
     Apply,
     Assign,
     Buffer,
+    Choose,
     Expr,
     Gemm,
+    Grow,
     Guard,
     Host,
     Index,
@@ -29,8 +31,10 @@ from fungrad.jit.loops import (
     Loop,
     Note,
     Program,
+    Repeat,
     Statement,
     Store,
+    View,
 )
 from fungrad.primitives.elementwise import ROWS
 
@@ -58,31 +62,35 @@ def emit_python(program: Program) -> str:
     lines = [f"def {program.name}({', '.join(b.name for b in program.arguments)}):"]
     for buffer in program.arguments:
         lines.append(f"    # {buffer.name}: {buffer.type}, {buffer.role}")
+    for buffer in program.tapes:
+        lines.append(f"    {buffer.name} = np.empty({(0, *buffer.type.shape)}, np.{buffer.type.dtype.name})  # grows")
     for buffer in program.temps:
         lines.append(f"    {buffer.name} = np.empty({buffer.type.shape}, np.{buffer.type.dtype.name})")
-    views: set[str] = set()
-    for statement in program.body:
-        lines += _views(statement, views, "    ")
-        lines += _statement(statement, program, "    ")
-    if lines[-1].lstrip().startswith("def "):
-        lines.append("    pass")
+    lines += _block(program.body, program, frozenset(), "    ")
     return "\n".join(lines) + "\n"
 
 
-def _views(statement: Statement, done: set[str], pad: str) -> list[str]:
-    """Definitions of the aliases a statement reads, before their first use."""
+def _block(body: Sequence[Statement], program: Program, known: frozenset[Buffer], pad: str) -> list[str]:
+    """The lines of statements, each after the definitions of the aliases it reads.
+
+    `known` are the rows and aliases that are defined. An alias is defined in the block where its memory is.
+    """
     lines: list[str] = []
-    for buffer in _buffers(statement):
-        chain = []
-        current: Buffer | None = buffer
-        while current is not None and current.alias is not None and current.name not in done:
-            chain.append(current)
-            current = current.alias
-        for alias in reversed(chain):
-            assert alias.alias is not None
-            done.add(alias.name)
-            lines.append(f"{pad}{alias.name} = {alias.alias.name}.reshape({alias.type.shape})")
-    return lines
+    for statement in body:
+        for alias in [alias for buffer in _buffers(statement) for alias in _chain(buffer)]:
+            if alias not in known and (alias.memory.role != "view" or alias.memory in known):
+                assert alias.alias is not None
+                known |= {alias}
+                lines.append(f"{pad}{alias.name} = {alias.alias.name}.reshape({alias.type.shape})")
+        if isinstance(statement, View):
+            known |= {statement.buffer}
+        lines += _statement(statement, program, known, pad)
+    return lines or [f"{pad}pass"]
+
+
+def _chain(buffer: Buffer) -> list[Buffer]:
+    """The aliases from a buffer to its memory, the outermost last."""
+    return [] if buffer.alias is None else [*_chain(buffer.alias), buffer]
 
 
 def _buffers(statement: Statement) -> list[Buffer]:
@@ -100,6 +108,12 @@ def _buffers(statement: Statement) -> list[Buffer]:
             return [a, b, out]
         case Host(inputs=inputs, outputs=outputs):
             return [*inputs, *outputs]
+        case Repeat(condition=condition, ok=ok, body=body):
+            return [*(b for inner in (*condition, *body) for b in _buffers(inner)), *_loaded(ok)]
+        case Choose(index=index, cases=cases):
+            return [*(b for case in cases for inner in case for b in _buffers(inner)), *_loaded(index)]
+        case View(source=source, row=row):
+            return [source, *_loaded(row)]
     return []
 
 
@@ -112,14 +126,28 @@ def _loaded(expr: Expr) -> list[Buffer]:
     return []
 
 
-def _statement(statement: Statement, program: Program, pad: str) -> list[str]:
+def _statement(statement: Statement, program: Program, known: frozenset[Buffer], pad: str) -> list[str]:
     match statement:
         case Note(text=text):
             return [f"{pad}# {text}"]
         case Loop(index=index, extent=extent, body=body):
             head = f"{pad}for {index.name} in range({_expr(extent)}):"
-            inner = [line for part in body for line in _statement(part, program, pad + "    ")]
-            return [head, *(inner or [f"{pad}    pass"])]
+            return [head, *_block(body, program, known, pad + "    ")]
+        case Repeat(condition=condition, ok=ok, body=body):
+            inner = pad + "    "
+            leave = [f"{inner}if not {_expr(ok, inner=True)}:", f"{inner}    break"]
+            before, after = (_block(part, program, known, inner) for part in (condition, body))
+            return [f"{pad}while True:", *before, *leave, *after]
+        case Choose(index=index, cases=cases):
+            lines = []
+            for number, case in enumerate(cases):
+                lines.append(f"{pad}{'elif' if number else 'if'} {_expr(index, inner=True)} == {number}:")
+                lines += _block(case, program, known, pad + "    ")
+            return lines
+        case View(buffer=buffer, source=source, row=row):
+            return [f"{pad}{buffer.name} = {source.name}[{_expr(row)}, ...]"]
+        case Grow(tape=tape, rows=rows):
+            return [f"{pad}{tape.name} = grown({tape.name}, {_expr(rows)})"]
         case Let(local=local, value=value) | Assign(local=local, value=value):
             return [f"{pad}{local.name} = {_typed(value) if isinstance(value, Literal) else _expr(value)}"]
         case Store(buffer=buffer, index=index, value=value):
@@ -197,6 +225,15 @@ def _convert(x: Any, dtype: str) -> Any:
     return np.asarray(x).astype(dtype)[()]
 
 
+def _grown(tape: Any, rows: int) -> Any:
+    """A tape with room for at least that many rows."""
+    if len(tape) >= rows:
+        return tape
+    larger = np.empty((2 * rows, *tape.shape[1:]), tape.dtype)
+    larger[: len(tape)] = tape
+    return larger
+
+
 def run_source(program: Program, inputs: Sequence[Any]) -> list[Any]:
     """Execute the source of a program as plain Python and return its outputs."""
     source = emit_python(program)
@@ -207,7 +244,7 @@ def run_source(program: Program, inputs: Sequence[Any]) -> list[Any]:
         return program.hosts[position].op.evaluate(*arrays)
 
     functions = {name: row.function for name, row in ROWS.items() if not isinstance(row.function, np.ufunc)}
-    namespace: dict[str, Any] = {**functions, "np": np, "host": host, "convert": _convert}
+    namespace: dict[str, Any] = {**functions, "np": np, "host": host, "convert": _convert, "grown": _grown}
     exec(compile(source, file, "exec"), namespace)
     outputs = [np.empty(b.type.shape, b.type.dtype) for b in program.outputs]
     arrays = [np.array(x, dtype=b.type.dtype, order="C") for x, b in zip(inputs, program.inputs, strict=True)]

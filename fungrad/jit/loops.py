@@ -3,6 +3,10 @@
     Program   ::= buffers, statements
     Statement ::= Note text
                 | Loop index < extent: statements
+                | Repeat condition statements, Expr, body statements   (while the Expr holds)
+                | Choose Expr: one of several lists of statements
+                | View buffer = source[row]   (row of an array, or of a tape)
+                | Grow tape to hold that many rows
                 | Let local = Expr            (once)
                 | Assign local = Expr         (again and again: accumulators)
                 | Store buffer[Expr...] = Expr
@@ -31,7 +35,8 @@ from fungrad.ir.types import INT, ArrayType, DType
 @dataclass(frozen=True, slots=True, eq=False)
 class Buffer:
     """Memory of an array: an `input`, `output`, `const`ant or `temp`orary. An alias reads another buffer's memory in
-    another shape of as many elements."""
+    another shape of as many elements. A `view` is a row of another buffer, chosen where the program says so. A `tape`
+    has rows of its type, as many as the program asks for while it runs."""
 
     name: str
     type: ArrayType
@@ -104,6 +109,34 @@ class Loop:
 
 
 @dataclass(frozen=True, slots=True)
+class Repeat:
+    """`while True: condition; if not ok: break; body`."""
+
+    condition: list[Statement]
+    ok: Expr
+    body: list[Statement]
+
+
+@dataclass(frozen=True, slots=True)
+class Choose:
+    index: Expr
+    cases: list[list[Statement]]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    buffer: Buffer
+    source: Buffer
+    row: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Grow:
+    tape: Buffer
+    rows: Expr
+
+
+@dataclass(frozen=True, slots=True)
 class Let:
     local: Local
     value: Expr
@@ -156,7 +189,7 @@ class Host:
     number: int  # position in Program.hosts
 
 
-Statement = Note | Loop | Let | Assign | Store | Guard | Gemm | Host
+Statement = Note | Loop | Repeat | Choose | View | Grow | Let | Assign | Store | Guard | Gemm | Host
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +204,24 @@ class Program:
     body: tuple[Statement, ...]
     failures: tuple[str, ...]
     hosts: tuple[Host, ...]
+    tapes: tuple[Buffer, ...] = ()
 
     @property
     def arguments(self) -> tuple[Buffer, ...]:
         """The buffers a caller passes, in order."""
         return (*self.inputs, *self.constants, *self.outputs)
+
+
+def inner_statements(statement: Statement) -> list[Statement]:
+    """The statements directly inside another."""
+    match statement:
+        case Loop(body=body):
+            return body
+        case Repeat(condition=condition, body=body):
+            return [*condition, *body]
+        case Choose(cases=cases):
+            return [inner for case in cases for inner in case]
+    return []
 
 
 def literal(value: int) -> Literal:

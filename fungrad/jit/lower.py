@@ -22,7 +22,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import count
 
 import numpy as np
 
@@ -51,29 +52,60 @@ from fungrad.primitives.shape import Broadcast
 MAX_DEPTH = 24  # of lazy values inside each other: bounds recursion and the length of a loop body
 
 
-class Lowering:
-    """The state of lowering one graph."""
+class Whole:
+    """What the graphs of one program share."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self) -> None:
+        self.taken: set[str] = set()
+        self.constants: dict[int, Buffer] = {}
+        self.temps: list[Buffer] = []
+        self.tapes: list[Buffer] = []
+        self.failures: list[str] = []
+        self.hosts: list[Host] = []
+
+    def fresh(self, stem: str) -> str:
+        """A name nothing else in the program has."""
+        names = (f"{stem}__{i}" for i in count())
+        name = next(name for name in names if name not in self.taken)
+        self.taken.add(name)
+        return name
+
+
+class Lowering:
+    """The state of lowering one graph.
+
+    Args:
+        graph: what to lower.
+        whole: the program it is part of.
+        inputs: where its inputs are.
+        outputs: where its outputs go.
+        statements: what its loops are appended to.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        whole: Whole,
+        inputs: Sequence[Buffer],
+        outputs: Sequence[Buffer],
+        statements: list[Statement],
+    ) -> None:
         self.graph = graph
-        self.names = name_vars(graph)
-        self.statements: list[Statement] = []
+        self.whole = whole
+        self.inputs = inputs
+        self.outputs = outputs
+        self.statements = statements
+        self.names = name_vars(graph, whole.taken)
         self.stored: dict[Var, Buffer] = {}
         self.lazy: dict[Var, Equation] = {}
         self.depth: dict[Var, int] = {}
-        self.constants: dict[int, Buffer] = {}
-        self.temps: list[Buffer] = []
-        self.failures: list[str] = []
-        self.hosts: list[Host] = []
         self.uses = Counter(x for eqn in graph.equations for x in eqn.inputs if isinstance(x, Var))
         self.readers: dict[Var, Equation] = {
             x: eqn for eqn in graph.equations for x in eqn.inputs if isinstance(x, Var)
         }
-        self.inputs = tuple(Buffer(self.names[v], v.type, "input") for v in graph.inputs)
-        self.stored.update(zip(graph.inputs, self.inputs, strict=True))
-        self.outputs = tuple(Buffer(f"out{i}", x.type, "output") for i, x in enumerate(graph.outputs))
+        self.stored.update(zip(graph.inputs, inputs, strict=True))
         self.destination: dict[Var, Buffer] = {}
-        for x, buffer in zip(graph.outputs, self.outputs, strict=True):
+        for x, buffer in zip(graph.outputs, outputs, strict=True):
             if isinstance(x, Var) and x not in self.stored:
                 self.destination.setdefault(x, buffer)
 
@@ -106,10 +138,11 @@ class Lowering:
 
     def constant(self, x: Const) -> Buffer:
         """The buffer of an array constant."""
-        found = self.constants.get(id(x.value))
+        constants = self.whole.constants
+        found = constants.get(id(x.value))
         if found is None:
-            found = Buffer(f"const{len(self.constants)}", x.type, "const", None, np.array(x.value, order="C"))
-            self.constants[id(x.value)] = found
+            found = Buffer(f"const{len(constants)}", x.type, "const", None, np.array(x.value, order="C"))
+            constants[id(x.value)] = found
         return found
 
     # -- storing ----------------------------------------------------------------------------------------------------
@@ -117,7 +150,7 @@ class Lowering:
     def temp(self, name: str, type: ArrayType) -> Buffer:
         """A new temporary buffer."""
         buffer = Buffer(name, type, "temp")
-        self.temps.append(buffer)
+        self.whole.temps.append(buffer)
         return buffer
 
     def target(self, eqn: Equation) -> Buffer:
@@ -153,9 +186,10 @@ class Lowering:
 
     def guard(self, ok: Expr, failure: str) -> Guard:
         """A check that makes the program fail with that message."""
-        if failure not in self.failures:
-            self.failures.append(failure)
-        return Guard(ok, self.failures.index(failure))
+        failures = self.whole.failures
+        if failure not in failures:
+            failures.append(failure)
+        return Guard(ok, failures.index(failure))
 
     # -- equations ----------------------------------------------------------------------------------------------------
 
@@ -178,8 +212,8 @@ class Lowering:
             inputs = tuple(self.buffer(x) for x in eqn.inputs)
             self.note(eqn)
             outputs = tuple(self.memory(v) for v in eqn.outputs)
-            host = Host(eqn.op, inputs, outputs, len(self.hosts))
-            self.hosts.append(host)
+            host = Host(eqn.op, inputs, outputs, len(self.whole.hosts))
+            self.whole.hosts.append(host)
             self.statements.append(host)
 
     def _read_once(self, var: Var) -> bool:
@@ -189,25 +223,31 @@ class Lowering:
         reader = self.readers[var]
         return not isinstance(reader.op, Broadcast) or reader.output.type.size <= var.type.size
 
-    def run(self) -> Program:
-        """Lower the whole graph."""
+    def run(self) -> None:
+        """Lower every equation, and bring the outputs to their places."""
         for eqn in self.graph.equations:
             self.lower(eqn)
         for x, target in zip(self.graph.outputs, self.outputs, strict=True):
             if not (isinstance(x, Var) and self.stored.get(x) is target):
                 self.copy(x, target)
-        return Program(
-            self.graph.name,
-            self.inputs,
-            self.outputs,
-            tuple(self.constants.values()),
-            tuple(self.temps),
-            tuple(self.statements),
-            tuple(self.failures),
-            tuple(self.hosts),
-        )
 
 
 def lower(graph: Graph) -> Program:
     """The loops of an optimized graph."""
-    return Lowering(graph).run()
+    whole = Whole()
+    names = name_vars(graph, set(whole.taken))
+    inputs = tuple(Buffer(names[v], v.type, "input") for v in graph.inputs)
+    outputs = tuple(Buffer(f"out{i}", x.type, "output") for i, x in enumerate(graph.outputs))
+    statements: list[Statement] = []
+    Lowering(graph, whole, inputs, outputs, statements).run()
+    return Program(
+        graph.name,
+        inputs,
+        outputs,
+        tuple(whole.constants.values()),
+        tuple(whole.temps),
+        tuple(statements),
+        tuple(whole.failures),
+        tuple(whole.hosts),
+        tuple(whole.tapes),
+    )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from fungrad.ir.graph import Equation
 from fungrad.ir.types import BOOL
-from fungrad.jit import lower_dot, lower_index, lower_pointwise, lower_reduce, lower_shape
+from fungrad.jit import lower_dot, lower_index, lower_pointwise, lower_reduce, lower_regions, lower_shape
 from fungrad.jit.loops import Expr
 from fungrad.jit.scope import Scope
 from fungrad.primitives.contract import Dot
@@ -21,6 +21,10 @@ from fungrad.primitives.elementwise import Elementwise
 from fungrad.primitives.index import Gather, Scatter, ScatterAdd
 from fungrad.primitives.reduce import ArgReduce, CumSum, Reduce, Sum
 from fungrad.primitives.shape import Broadcast, Concatenate, Flip, Pad, Reshape, Slice, Transpose
+from fungrad.regions.adjoint import Adjoint
+from fungrad.regions.scan import Scan
+from fungrad.regions.switch import Switch
+from fungrad.regions.while_loop import While
 
 if TYPE_CHECKING:
     from fungrad.jit.lower import Lowering
@@ -48,6 +52,10 @@ STAGES: dict[type, Callable[[Lowering, Equation], None]] = {
     Gather: lower_index.gather,
     Scatter: lower_index.scatter,
     ScatterAdd: lower_index.scatter,
+    Scan: lower_regions.scan,
+    While: lower_regions.while_loop,
+    Adjoint: lower_regions.adjoint,
+    Switch: lower_regions.switch,
 }
 
 

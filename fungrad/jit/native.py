@@ -18,7 +18,7 @@ from numba.extending import intrinsic
 from fungrad.jit import blas, host_calls, vectortrig
 from fungrad.jit.emit_llvm import arena_layout, emit_llvm
 from fungrad.jit.loops import Buffer, Program
-from fungrad.jit.native_math import I64, libm_addresses
+from fungrad.jit.native_math import I64, libc_addresses, libm_addresses
 
 _registered = False
 
@@ -27,6 +27,8 @@ def _register_symbols() -> None:
     global _registered
     if not _registered:
         for symbol, address in libm_addresses().items():
+            binding.add_symbol(symbol, address)
+        for symbol, address in libc_addresses().items():
             binding.add_symbol(symbol, address)
         for dtype, name in blas.SYMBOLS.items():
             binding.add_symbol(f"fungrad_blas_{name}", blas.address(dtype))

@@ -52,8 +52,17 @@ COMPARE = {"equal": "==", "less": "<", "less_equal": "<=", "greater": ">", "grea
 
 def libm_addresses() -> dict[str, int]:
     """The addresses of the C library's functions, by the symbol that compiled code calls."""
+    return {f"fungrad_libm_{f}": _address(f) for f in LIBM.values()}
+
+
+def libc_addresses() -> dict[str, int]:
+    """The same of what manages memory."""
+    return {f"fungrad_libc_{f}": _address(f) for f in ("realloc", "free")}
+
+
+def _address(function: str) -> int:
     library = ctypes.CDLL("ucrtbase" if sys.platform == "win32" else None)  # None: what Python itself has loaded
-    return {f"fungrad_libm_{f}": ctypes.cast(getattr(library, f), ctypes.c_void_p).value or 0 for f in LIBM.values()}
+    return ctypes.cast(getattr(library, function), ctypes.c_void_p).value or 0
 
 
 def register_type(dtype: DType) -> ir.Type:

@@ -63,10 +63,15 @@ class Compiled:
             return self._native
 
     def _fail(self, status: int) -> None:
+        from fungrad.jit.emit_llvm import OUT_OF_MEMORY
         from fungrad.jit.host_calls import take_error
 
         if status > 0:
             raise OutOfBoundsError(self.program.failures[status - 1])
+        if status == OUT_OF_MEMORY:
+            raise MemoryError(
+                f"{self.program.name}: there is no memory for the steps of a loop, kept for its derivative."
+            )
         error = take_error()
         raise error if error is not None else RuntimeError(f"{self.program.name}: a call to NumPy failed")
 

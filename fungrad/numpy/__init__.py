@@ -52,7 +52,7 @@ from numpy import (
     rot90 as rot90, round as round, searchsorted as searchsorted, select as select, shape as shape, sign as sign,
     signbit as signbit, sin as sin, sinc as sinc, sinh as sinh, size as size, sort as sort, split as split,
     sqrt as sqrt, square as square, squeeze as squeeze, stack as stack, std as std, subtract as subtract,
-    sum as sum, swapaxes as swapaxes, take as take, take_along_axis as take_along_axis, tan as tan, tanh as tanh,
+    sum as sum, swapaxes as swapaxes, take_along_axis as take_along_axis, tan as tan, tanh as tanh,
     tensordot as tensordot, tile as tile, trace as trace, transpose as transpose, trapezoid as trapezoid,
     tril as tril, triu as triu, true_divide as true_divide, trunc as trunc, unstack as unstack, unwrap as unwrap,
     vander as vander, var as var, vdot as vdot, vecdot as vecdot, vecmat as vecmat, vsplit as vsplit,
@@ -74,4 +74,5 @@ from fungrad.numpy import protocols as _protocols  # makes Tracer an array
 from fungrad.numpy.creation import array as array
 from fungrad.numpy.creation import asarray as asarray
 from fungrad.numpy.creation import full as full
+from fungrad.numpy.sorting import take as take
 from fungrad.numpy.updates import at as at

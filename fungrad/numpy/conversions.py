@@ -48,7 +48,9 @@ def _is_plain(t: Tracer) -> bool:
 def to_array(self: Tracer, dtype: Any = None, copy: Any = None) -> Any:
     """`__array__`: only for integers and booleans of known value."""
     if _is_plain(self):
-        value = need_value(self, "conversion to an ndarray", "Index arrays by np.take(array, i, axis=0) instead.")
+        value = need_value(
+            self, "conversion to an ndarray", "Index plain arrays by fungrad.numpy.take(array, i, axis=0)."
+        )
         return np.array(value, dtype)
     call, stores = user_call()
     if stores:

@@ -64,6 +64,8 @@ def take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
 
 @implements(np.take)
 def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "raise") -> Any:
+    """NumPy's `take`. As `fungrad.numpy.take` it also reads a plain array at traced indices, for which NumPy does not
+    ask us."""
     x, axis = _flat_or_axis(a, axis, "take")
     positions = as_value(indices)
     extent = x.shape[axis]

@@ -73,8 +73,10 @@ def graph_vjp(
         for eqn in graph.equations:
             attribution.site = eqn.where
             inputs = tuple(map(read, eqn.inputs))
-            result = known.get(eqn.outputs[0]) if len(eqn.outputs) == 1 else None
-            if result is None:
+            if all(var in known for var in eqn.outputs):
+                outs = tuple(known[var] for var in eqn.outputs)
+                result = outs if eqn.op.multiple else outs[0]
+            else:
                 result = bind(eqn.op, *inputs)
             values.update(zip(eqn.outputs, result if eqn.op.multiple else (result,), strict=True))
             if any(x in active for x in eqn.inputs):

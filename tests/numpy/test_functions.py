@@ -80,6 +80,7 @@ def test_every_function_of_the_table_has_an_example() -> None:
 def test_exports_are_the_functions_that_can_be_traced() -> None:
     tables = {id(f) for table in (FUNCTIONS, ufuncs.ROW_OF, ufuncs.COMPOSITES) for f in table}
     expected = {name for name in dir(np) if not name.startswith("_") and id(getattr(np, name)) in tables}
+    tables |= {id(fg.numpy.take)}  # ours, since NumPy's does not ask us where only the indices are traced
     exported = {name for name in dir(fg.numpy) if id(getattr(fg.numpy, name)) in tables}
     assert exported == expected
 
