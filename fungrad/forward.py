@@ -55,9 +55,9 @@ def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any], has_aux: b
     if len(primals) != len(tangents):
         raise ArgumentError(f"jvp: got {len(primals)} primals and {len(tangents)} tangents; each primal needs one.")
     flat, results, pushforward, read = _linearized("jvp", f, tuple(primals), has_aux)
-    out_tangents = pushforward(read(tuple(tangents)))
+    given = read(tuple(tangents))
     outs = flat.outs(results)
-    found = own(filled(out_tangents[: len(outs)], outs))
+    found = own(filled(pushforward(given)[: len(outs)], outs), given)
     out = tree.unflatten(flat.out, own(outs))
     out_tangent = tree.unflatten(flat.out, found)
     return (out, out_tangent, flat.aux_of(results)) if has_aux else (out, out_tangent)

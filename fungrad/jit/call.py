@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any
 from weakref import WeakKeyDictionary
 
-from fungrad.evaluate import evaluate
 from fungrad.ir.graph import Graph
-from fungrad.ir.primitive import Cotangent, Primitive, Value
+from fungrad.ir.primitive import Cotangent, Value
 from fungrad.ir.types import ArrayType
 from fungrad.jit.runtime import Compiled
-from fungrad.trace import bind, trace
-from fungrad.transforms.vjp import vjp
+from fungrad.regions.derived import Flags, chosen, jvp_graph, output_types, spread_out, vjp_graph
+from fungrad.regions.region import Dual, Region, numbered
+from fungrad.trace import bind
 
 _COMPILED: WeakKeyDictionary[Graph, Compiled] = WeakKeyDictionary()
 
@@ -32,42 +31,25 @@ def compiled(graph: Graph) -> Compiled:
 
 
 @dataclass(frozen=True, slots=True)
-class Call(Primitive):
+class Call(Region):
     """Run a graph as compiled code. Several results, one for each output of the graph."""
 
     graph: Graph
 
-    multiple: ClassVar[bool] = True
-
     def infer(self, *types: ArrayType) -> Any:
-        return tuple(x.type for x in self.graph.outputs)
+        return tuple(output_types(self.graph))
 
     def evaluate(self, *arrays: Any) -> Any:
         return tuple(compiled(self.graph)(arrays))
 
+    def dual(self, given: Flags) -> Dual:
+        derived = jvp_graph(self.graph, given)
+        n_in, n_out = len(given), len(self.graph.outputs)
+        tangents = chosen(numbered(given, n_in), given)
+        return Dual(Call(derived.graph), [*range(n_in), *tangents], range(n_out), numbered(derived.present, n_out))
+
     def vjp(self, ct: Any, inputs: Sequence[Value], out: Any, wanted: Sequence[bool]) -> Sequence[Cotangent]:
         given = tuple(c is not None for c in ct)
-        adjoint = adjoint_graph(self.graph, given, tuple(wanted))
-        found = iter(bind(Call(adjoint), *inputs, *(c for c in ct if c is not None)))
-        return [next(found) if asked else None for asked in wanted]
-
-
-@lru_cache(maxsize=1024)
-def adjoint_graph(graph: Graph, given: tuple[bool, ...], wanted: tuple[bool, ...]) -> Graph:
-    """The graph from inputs and given output cotangents to the wanted input cotangents."""
-    types = [v.type for v in graph.inputs]
-    ct_types = [x.type for x, has in zip(graph.outputs, given, strict=True) if has]
-
-    def adjoint(*arguments: Any) -> list[Any]:
-        inputs, cts = list(arguments[: len(types)]), iter(arguments[len(types) :])
-
-        def f(*chosen: Any) -> list[Any]:
-            mixed = iter(chosen)
-            return evaluate(graph, *(next(mixed) if asked else x for x, asked in zip(inputs, wanted, strict=True)))
-
-        _, pullback = vjp(f, [x for x, asked in zip(inputs, wanted, strict=True) if asked], "grad of jit")
-        return pullback([next(cts) if has else None for has in given])
-
-    names = [*graph.input_names, *(f"ct{i}" for i in range(len(ct_types)))]
-    found, _ = trace(adjoint, [*types, *ct_types], purpose="grad of jit", name=f"{graph.name}_vjp", names=names)
-    return found
+        derived = vjp_graph(self.graph, given, tuple(wanted))
+        found = bind(Call(derived.graph), *inputs, *chosen(ct, given)) if any(derived.present) else ()
+        return spread_out(found, derived.present)
