@@ -11,6 +11,10 @@ from fungrad.api import make_graph as make_graph
 from fungrad.api import stop_gradient as stop_gradient
 from fungrad.api import value_and_grad as value_and_grad
 from fungrad.api import vjp as vjp
+from fungrad.custom import checkpoint as checkpoint
+from fungrad.custom import custom_jvp as custom_jvp
+from fungrad.custom import custom_vjp as custom_vjp
+from fungrad.custom import remat as remat
 from fungrad.forward import jvp as jvp
 from fungrad.forward import linear_transpose as linear_transpose
 from fungrad.forward import linearize as linearize

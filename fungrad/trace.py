@@ -18,6 +18,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import CodeType
 from typing import Any
 
@@ -209,8 +210,11 @@ class Trace:
         """A tracer of a known value that no input influences."""
         return Tracer(self, Const(value), value if self.concrete else None)
 
-    def record(self, op: Primitive, inputs: tuple[Any, ...]) -> Any:
-        """Append one operation and return the tracer (or the tuple of tracers) of its result."""
+    def record(self, op: Primitive, inputs: tuple[Any, ...], run: Callable[..., Any] | None = None) -> Any:
+        """Append one operation and return the tracer (or the tuple of tracers) of its result.
+
+        In a concrete trace `run` may say how the result is computed from the operands one level out.
+        """
         operands: list[Any] = []
         values: list[Any] = []
         nested = False
@@ -228,7 +232,8 @@ class Trace:
         site = _user_site()
         out: Any
         if self.concrete:
-            value = bind(op, *values) if nested else op.evaluate(*values)
+            compute = run or (partial(bind, op) if nested else op.evaluate)
+            value = compute(*values)
             if op.multiple:
                 out = tuple([Var(type_of(v)) for v in value])
                 self.records.append((op, tuple(operands), tuple(values), out, value, site))
@@ -269,17 +274,21 @@ class Trace:
 
 def bind(op: Primitive, *inputs: Any) -> Any:
     """Apply a primitive: evaluate it on arrays, record it on tracers."""
+    top = deepest(inputs)
+    return op.evaluate(*inputs) if top is None else top.record(op, inputs)
+
+
+def deepest(values: Sequence[Any]) -> Trace | None:
+    """The innermost trace that any of the values belongs to."""
     top: Trace | None = None
-    for x in inputs:
+    for x in values:
         if type(x) is Tracer:
             trace = x.owner
             if not trace.live:
                 raise leaked(x)
             if top is None or trace.level > top.level:
                 top = trace
-    if top is None:
-        return op.evaluate(*inputs)
-    return top.record(op, inputs)
+    return top
 
 
 def leaked(tracer: Tracer) -> LeakedTracerError:

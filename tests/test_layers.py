@@ -23,6 +23,7 @@ LAYERS = [
     ["numpy"],
     ["arguments", "results", "api", "forward", "jitted"],
     ["lax"],
+    ["custom"],
     ["nn", "optim", "train"],
 ]
 """From the bottom up. A module may import from its own layer and from those before it."""

@@ -12,10 +12,19 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from fungrad.ir.graph import Graph
-from fungrad.ir.primitive import Cotangent, Value
+from fungrad.ir.primitive import Cotangent, Primitive, Value
 from fungrad.ir.types import ArrayType
 from fungrad.jit.runtime import Compiled
-from fungrad.regions.derived import Flags, chosen, jvp_graph, output_types, spread_out, vjp_graph
+from fungrad.regions.derived import (
+    Flags,
+    chosen,
+    jvp_graph,
+    needed,
+    output_types,
+    restricted_graph,
+    spread_out,
+    vjp_graph,
+)
 from fungrad.regions.region import Dual, Region, numbered
 from fungrad.trace import bind
 
@@ -53,3 +62,9 @@ class Call(Region):
         derived = vjp_graph(self.graph, given, tuple(wanted))
         found = bind(Call(derived.graph), *inputs, *chosen(ct, given)) if any(derived.present) else ()
         return spread_out(found, derived.present)
+
+    def restricted(self, used: Sequence[bool]) -> tuple[Primitive, Sequence[bool], Sequence[bool]] | None:
+        operands = needed(self.graph, used)
+        if all(operands) and all(used):
+            return None
+        return Call(restricted_graph(self.graph, operands, used)), operands, used

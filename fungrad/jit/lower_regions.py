@@ -33,6 +33,7 @@ from fungrad.primitives.create import full
 from fungrad.primitives.shape import Slice
 from fungrad.regions.adjoint import Adjoint
 from fungrad.regions.derived import chosen
+from fungrad.regions.inline import Inline
 from fungrad.regions.scan import Scan
 from fungrad.regions.switch import Switch
 from fungrad.regions.while_loop import While
@@ -96,6 +97,15 @@ def while_loop(state: Lowering, eqn: Equation) -> None:
     inside(state, op.body, [*consts, *places], [carry.next for carry in carries], repeat.body)
     for carry in carries:
         carry.leave(repeat.body)
+
+
+def inline(state: Lowering, eqn: Equation) -> None:
+    op = eqn.op
+    assert isinstance(op, Inline)
+    operands = [state.buffer(x) for x in eqn.inputs]
+    state.note(eqn)
+    outputs = [state.memory(var) for var in eqn.outputs]
+    inside(state, op.graph_for([x.type for x in eqn.inputs]), operands, outputs, state.statements)
 
 
 def switch(state: Lowering, eqn: Equation) -> None:

@@ -22,6 +22,7 @@ from fungrad.primitives.index import Gather, Scatter, ScatterAdd
 from fungrad.primitives.reduce import ArgReduce, CumSum, Reduce, Sum
 from fungrad.primitives.shape import Broadcast, Concatenate, Flip, Pad, Reshape, Slice, Transpose
 from fungrad.regions.adjoint import Adjoint
+from fungrad.regions.inline import CustomJvp, CustomVjp, Remat
 from fungrad.regions.scan import Scan
 from fungrad.regions.switch import Switch
 from fungrad.regions.while_loop import While
@@ -56,6 +57,9 @@ STAGES: dict[type, Callable[[Lowering, Equation], None]] = {
     While: lower_regions.while_loop,
     Adjoint: lower_regions.adjoint,
     Switch: lower_regions.switch,
+    Remat: lower_regions.inline,
+    CustomJvp: lower_regions.inline,
+    CustomVjp: lower_regions.inline,
 }
 
 
