@@ -12,6 +12,7 @@ from fungrad.api import stop_gradient as stop_gradient
 from fungrad.api import value_and_grad as value_and_grad
 from fungrad.api import vjp as vjp
 from fungrad.jitted import jit as jit
+from fungrad.vmapped import vmap as vmap
 
 __version__ = "0.1.0"
 

@@ -25,7 +25,8 @@ from fungrad.ir.printing import identifiers
 from fungrad.ir.types import type_of
 from fungrad.numpy.promotion import frozen
 from fungrad.primitives.elementwise import ELEMENTWISE
-from fungrad.trace import Tracer, bind, fresh, trace
+from fungrad.results import owned
+from fungrad.trace import Tracer, bind, trace
 from fungrad.transforms.vjp import vjp as flat_vjp
 
 Function = Callable[..., Any]
@@ -94,10 +95,10 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool 
 
         values, pullback = flat_vjp(flat, leaves.values, "grad", leaves.weak)
         one = type_of(values[0]).dtype.type(1)
-        gradient = tree.unflatten(leaves.structure, _own(pullback([one, *[None] * (len(values) - 1)])))
+        gradient = tree.unflatten(leaves.structure, owned(pullback([one, *[None] * (len(values) - 1)])))
         if not isinstance(argnums, tuple | list):
             (gradient,) = gradient
-        value, *aux = _own(values)
+        value, *aux = owned(values)
         return ((value, tree.unflatten(aux_structure, aux)) if has_aux else value), gradient
 
     return value_and_gradient
@@ -153,11 +154,11 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> Any:
     def pullback(ct: Any) -> Any:
         cts = _check_cotangents(ct, structures[0], outs)
         found = flat_pullback([*cts, *[None] * (len(results) - count)])
-        return tree.unflatten(leaves.structure, _own(found, cts))
+        return tree.unflatten(leaves.structure, owned(found, cts))
 
     out = tree.unflatten(structures[0], outs)
     if has_aux:
-        return out, pullback, tree.unflatten(structures[1], _own(results[count:]))
+        return out, pullback, tree.unflatten(structures[1], owned(results[count:]))
     return out, pullback
 
 
@@ -295,18 +296,3 @@ def _match(ct: Any, expected: Any, found: list[Any]) -> bool:
     if shape != wanted_shape or len(parts) != len(wanted):
         return False
     return all(_match(c, e, found) for c, e in zip(parts, wanted, strict=True))
-
-
-def _own(found: Sequence[Any], others: Sequence[Any] = ()) -> list[Any]:
-    """Results as users may keep and change them: NumPy scalars for 0-d, fresh writeable arrays otherwise."""
-    seen = {id(x) for x in others}
-    owned: list[Any] = []
-    for x in found:
-        if isinstance(x, np.ndarray):
-            if x.ndim == 0:
-                x = x[()]
-            elif x.base is not None or not x.flags.writeable or id(x) in seen:
-                x = x.copy()
-            seen.add(id(x))
-        owned.append(fresh(x))
-    return owned

@@ -20,7 +20,7 @@ LAYERS = [
     ["passes"],
     ["jit"],
     ["numpy"],
-    ["arguments", "api", "jitted"],
+    ["arguments", "results", "axes", "api", "jitted", "vmapped"],
     ["nn", "optim", "train"],
 ]
 """From the bottom up. A module may import from its own layer and from those before it."""

@@ -48,3 +48,11 @@ class Primitive:
     def jvp(self, tangents: Sequence[Cotangent], inputs: Sequence[Value], out: Any) -> Cotangent:
         """Tangent of the result: the Jacobian applied to `tangents`, where None stands for zero."""
         raise NotImplementedError
+
+    def batch(self, size: int, inputs: Sequence[Value], batched: Sequence[bool]) -> Any:
+        """The results for `size` examples at once.
+
+        Where `batched[i]`, input i holds one operand for each example along its leading axis; any other input is one
+        operand that all examples share. At least one is batched. The result, or each of a tuple, is batched.
+        """
+        raise NotImplementedError

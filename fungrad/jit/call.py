@@ -1,4 +1,4 @@
-"""`Call`: a compiled graph as one primitive, which is how `grad(jit(f))` differentiates compiled code.
+"""`Call`: a compiled graph as one primitive, which is how `grad(jit(f))` and `vmap(jit(f))` transform compiled code.
 
 Its VJP is the compiled VJP of the graph. The graph runs again inside it, since only there its intermediate values can
 be fused away or kept; so a gradient through `jit` costs one compiled forward pass more than `jit` of the gradient.
@@ -18,6 +18,7 @@ from fungrad.ir.primitive import Cotangent, Primitive, Value
 from fungrad.ir.types import ArrayType
 from fungrad.jit.runtime import Compiled
 from fungrad.trace import bind, trace
+from fungrad.transforms.batch import batched_graph
 from fungrad.transforms.vjp import vjp
 
 _COMPILED: WeakKeyDictionary[Graph, Compiled] = WeakKeyDictionary()
@@ -50,6 +51,10 @@ class Call(Primitive):
         adjoint = adjoint_graph(self.graph, given, tuple(wanted))
         found = iter(bind(Call(adjoint), *inputs, *(c for c in ct if c is not None)))
         return [next(found) if asked else None for asked in wanted]
+
+    def batch(self, size: int, inputs: Sequence[Value], batched: Sequence[bool]) -> Any:
+        every = (True,) * len(self.graph.outputs)
+        return bind(Call(batched_graph(self.graph, size, tuple(batched), every)), *inputs)
 
 
 @lru_cache(maxsize=1024)
