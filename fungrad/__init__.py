@@ -19,6 +19,7 @@ from fungrad.forward import jvp as jvp
 from fungrad.forward import linear_transpose as linear_transpose
 from fungrad.forward import linearize as linearize
 from fungrad.jitted import jit as jit
+from fungrad.vmapped import vmap as vmap
 
 __version__ = "0.1.0"
 

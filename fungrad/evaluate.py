@@ -6,14 +6,18 @@ are inlined and transformed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from fungrad.ir.graph import Const, Graph, Operand, Var
 from fungrad.trace import attributed_to, bind
 
 
-def evaluate(graph: Graph, *arguments: Any) -> list[Any]:
-    """The outputs of `graph` for `arguments`, one for each input. Values are freed after their last use."""
+def evaluate(graph: Graph, *arguments: Any, apply: Callable[..., Any] = bind) -> list[Any]:
+    """The outputs of `graph` for `arguments`, one for each input. Values are freed after their last use.
+
+    `apply(op, *inputs)` gives the results of an equation: another function than `bind` gives the graph another meaning.
+    """
     values: dict[Var, Any] = dict(zip(graph.inputs, arguments, strict=True))
     last_use = _last_uses(graph)
 
@@ -23,7 +27,7 @@ def evaluate(graph: Graph, *arguments: Any) -> list[Any]:
     with attributed_to(None) as attribution:
         for position, eqn in enumerate(graph.equations):
             attribution.site = eqn.where
-            result = bind(eqn.op, *map(read, eqn.inputs))
+            result = apply(eqn.op, *map(read, eqn.inputs))
             values.update(zip(eqn.outputs, result if eqn.op.multiple else (result,), strict=True))
             for var in last_use.get(position, ()):
                 del values[var]

@@ -25,7 +25,7 @@ from fungrad.evaluate import evaluate
 from fungrad.ir.graph import Graph
 from fungrad.ir.printing import identifiers
 from fungrad.ir.types import ArrayType, type_of
-from fungrad.trace import Tracer, bind, concrete_value, trace
+from fungrad.trace import Tracer, bind, concrete_value, recording_program, trace
 
 if TYPE_CHECKING:
     from fungrad.jit.runtime import Compiled
@@ -73,7 +73,7 @@ class Jitted:
         layout, leaves = self._read(args, kwargs)
         values = leaves.values
         tracers = [x for x in values if type(x) is Tracer]
-        if tracers and any(concrete_value(x) is None for x in tracers):
+        if recording_program() and any(concrete_value(x) is None for x in tracers):
             return self._f(*args, **kwargs)  # part of a program that will be compiled as a whole
         program = self._program(layout, leaves, args, kwargs)
         if program.captures:

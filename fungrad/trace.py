@@ -60,9 +60,10 @@ INTERNAL_FILES = _InternalFiles()
 
 
 class _State(threading.local):
-    """The site that overrides the caller's in this thread, if any."""
+    """What this thread is doing."""
 
-    site: Any = None
+    site: Any = None  # overrides the caller's, if set
+    programs: int = 0  # how many of its live traces record a whole program
 
 
 _STATE = _State()
@@ -178,11 +179,12 @@ def concrete_value(tracer: Tracer) -> Any:
 class Trace:
     """One level of transformation while its function runs. A context manager; dead once left."""
 
-    __slots__ = ("concrete", "level", "live", "purpose", "records")
+    __slots__ = ("concrete", "level", "live", "purpose", "records", "whole")
 
-    def __init__(self, purpose: str, concrete: bool) -> None:
+    def __init__(self, purpose: str, concrete: bool, whole: bool = False) -> None:
         self.purpose = purpose
         self.concrete = concrete
+        self.whole = whole  # its graph is compiled or shown as one program
         self.level = 0
         self.live = False
         self.records: list[Record] = []
@@ -190,10 +192,12 @@ class Trace:
     def __enter__(self) -> Trace:
         self.level = next(_LEVELS)
         self.live = True
+        _STATE.programs += self.whole
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         self.live = False
+        _STATE.programs -= self.whole
         cause = getattr(error, "__cause__", None)
         if isinstance(cause, FungradError) and not isinstance(error, FungradError):
             raise cause  # NumPy buries our message under its own where `ndarray[i] = tracer` fails
@@ -291,6 +295,11 @@ def deepest(values: Sequence[Any]) -> Trace | None:
     return top
 
 
+def recording_program() -> bool:
+    """Whether this thread records a whole program, which compiled functions that are called become a part of."""
+    return _STATE.programs > 0
+
+
 def leaked(tracer: Tracer) -> LeakedTracerError:
     """The error for a tracer whose transformation has finished."""
     return LeakedTracerError(
@@ -332,6 +341,7 @@ def trace(
     name: str = "f",
     names: Sequence[str] = (),
     weak: Sequence[bool] = (),
+    whole: bool = True,
 ) -> tuple[Graph, list[Any]]:
     """Record a function of flat arguments abstractly.
 
@@ -339,11 +349,12 @@ def trace(
         f: takes one tracer for each type and returns a flat sequence of values.
         types: the types of the arguments.
         purpose: what errors call this trace, such as `jit`.
+        whole: whether the graph is compiled or shown as one program, into which compiled functions are inlined.
 
     Returns:
         The graph and the captured outer tracers, which are its leading inputs.
     """
-    with Trace(purpose, concrete=False) as level:
+    with Trace(purpose, concrete=False, whole=whole) as level:
         flags = weak or [False] * len(types)
         tracers = [level.abstract_input(t, w) for t, w in zip(types, flags, strict=True)]
         # before f runs: in-place operators make a tracer stand for another Var

@@ -21,7 +21,7 @@ LAYERS = [
     ["regions"],
     ["jit"],
     ["numpy"],
-    ["arguments", "results", "api", "forward", "jitted"],
+    ["arguments", "results", "axes", "api", "forward", "jitted", "vmapped"],
     ["lax"],
     ["custom"],
     ["nn", "optim", "train"],

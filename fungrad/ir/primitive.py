@@ -60,3 +60,11 @@ class Primitive:
             The primitive, which of the operands it takes, and which of the results it gives, the used ones among them.
         """
         return None
+
+    def batch(self, size: int, inputs: Sequence[Value], batched: Sequence[bool]) -> Any:
+        """The results for `size` examples at once.
+
+        Where `batched[i]`, input i holds one operand for each example along its leading axis; any other input is one
+        operand that all examples share. At least one is batched. The result, or each of a tuple, is batched.
+        """
+        raise NotImplementedError

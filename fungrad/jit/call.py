@@ -1,4 +1,5 @@
-"""`Call`: a compiled graph as one primitive, which is how `grad(jit(f))` differentiates compiled code.
+"""`Call`: a compiled graph as one primitive, which is how `grad(jit(f))` and `vmap(jit(f))` transform compiled
+code.
 
 Its VJP is the compiled VJP of the graph. The graph runs again inside it, since only there its intermediate values can
 be fused away or kept; so a gradient through `jit` costs one compiled forward pass more than `jit` of the gradient.
@@ -27,6 +28,7 @@ from fungrad.regions.derived import (
 )
 from fungrad.regions.region import Dual, Region, numbered
 from fungrad.trace import bind
+from fungrad.transforms.batch import batched_graph
 
 _COMPILED: WeakKeyDictionary[Graph, Compiled] = WeakKeyDictionary()
 
@@ -62,6 +64,10 @@ class Call(Region):
         derived = vjp_graph(self.graph, given, tuple(wanted))
         found = bind(Call(derived.graph), *inputs, *chosen(ct, given)) if any(derived.present) else ()
         return spread_out(found, derived.present)
+
+    def batch(self, size: int, inputs: Sequence[Value], batched: Sequence[bool]) -> Any:
+        every = (True,) * len(self.graph.outputs)
+        return bind(Call(batched_graph(self.graph, size, tuple(batched), every)), *inputs)
 
     def restricted(self, used: Sequence[bool]) -> tuple[Primitive, Sequence[bool], Sequence[bool]] | None:
         operands = needed(self.graph, used)

@@ -84,7 +84,9 @@ def to_number(kind: str) -> Any:
 
     def method(self: Tracer) -> Any:
         if _is_plain(self) and self.size == 1:
-            value = need_value(self, f"{kind}()", "Keep it an array, or mark the argument static.")
+            value = need_value(
+                self, f"{kind}()", "Keep it an array, or mark the argument static under jit and unmapped under vmap."
+            )
             return convert(value.item())
         _refuse_number(self, kind)
 
@@ -124,7 +126,8 @@ def to_bool(self: Tracer) -> bool:
     value = need_value(
         self,
         "a condition (if, while, and, or, not, assert)",
-        "Use np.where(condition, a, b), or np.logical_and and np.logical_or; or mark the argument static.",
+        "Use np.where(condition, a, b), or np.logical_and and np.logical_or; or mark the argument static "
+        "under jit and unmapped under vmap.",
     )
     if value.size != 1:
         raise ArgumentError(

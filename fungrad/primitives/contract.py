@@ -19,7 +19,7 @@ import numpy as np
 from fungrad.errors import DtypeError, ShapeError
 from fungrad.ir.primitive import Cotangent, Primitive, Value
 from fungrad.ir.types import ArrayType, array_type
-from fungrad.primitives.shape import transpose
+from fungrad.primitives.shape import after_batch, move_axis, transpose
 from fungrad.trace import bind
 
 Axes = tuple[int, ...]
@@ -82,6 +82,23 @@ class Dot(Primitive):
     def linear_in(self, operands: Sequence[bool]) -> bool:
         return sum(operands) == 1
 
+    def batch(self, size: int, inputs: Sequence[Value], batched: Sequence[bool]) -> Value:
+        """Examples on both sides run together; on one side they are one more free axis, of one large product."""
+        a, b = inputs
+        contract_a, batch_a, contract_b, batch_b = self.contract_a, self.batch_a, self.contract_b, self.batch_b
+        if batched[0]:
+            contract_a, batch_a = after_batch(contract_a), after_batch(batch_a)
+        if batched[1]:
+            contract_b, batch_b = after_batch(contract_b), after_batch(batch_b)
+        if all(batched):
+            return bind(Dot(contract_a, contract_b, (0, *batch_a), (0, *batch_b)), a, b)
+        place = len(batch_a)
+        if batched[1] and len(free_axes(b.ndim, contract_b, batch_b)) == 1:  # only the examples, which go first
+            return move_axis(bind(Dot(contract_b, contract_a, batch_b, batch_a), b, a), place, 0)
+        if batched[1]:
+            place += len(free_axes(a.ndim, contract_a, batch_a))
+        return move_axis(bind(Dot(contract_a, contract_b, batch_a, batch_b), a, b), place, 0)
+
     def _transposed(self, ct: Value, ndim: int, other: Value, first: bool) -> Value:
         """The Jacobian-transpose product: `ct` contracted with the other operand's free axes, axes back in order."""
         mine, others = (self.contract_a, self.contract_b) if first else (self.contract_b, self.contract_a)
@@ -104,11 +121,18 @@ class Dot(Primitive):
 
 
 def _general(op: Dot, a: Any, b: Any) -> Any:
-    """Any contraction as one `matmul` over (batch, free, contracted) and (batch, contracted, free)."""
+    """Any contraction as one `matmul` over (batch, free, contracted) and (batch, contracted, free).
+
+    Without a contraction it is a product of elements, which multiplication does in half the time.
+    """
     free_a, free_b = free_axes(a.ndim, op.contract_a, op.batch_a), free_axes(b.ndim, op.contract_b, op.batch_b)
     batch = [a.shape[i] for i in op.batch_a]
     rows, columns = [a.shape[i] for i in free_a], [b.shape[j] for j in free_b]
     inner = [a.shape[i] for i in op.contract_a]
+    if not inner:
+        left = a.transpose((*op.batch_a, *free_a)).reshape((*batch, *rows, *[1] * len(columns)))
+        right = b.transpose((*op.batch_b, *free_b)).reshape((*batch, *[1] * len(rows), *columns))
+        return np.multiply(left, right)
     sizes = [int(np.prod(extents)) for extents in (batch, rows, inner, columns)]
     left = a.transpose((*op.batch_a, *free_a, *op.contract_a)).reshape(sizes[0], sizes[1], sizes[2])
     right = b.transpose((*op.batch_b, *op.contract_b, *free_b)).reshape(sizes[0], sizes[2], sizes[3])

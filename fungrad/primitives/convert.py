@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,9 @@ class Convert(Linear):
 
     def transpose(self, ct: Value, *inputs: Value) -> Value:
         return bind(Convert(inputs[0].dtype), ct)
+
+    def batch(self, size: int, inputs: Sequence[Value], batched: Sequence[bool]) -> Value:
+        return bind(self, *inputs)
 
 
 def convert(x: Value, dtype: DType) -> Value:

@@ -21,6 +21,7 @@ import numpy as np
 from fungrad.errors import DtypeError, ShapeError
 from fungrad.ir.primitive import Cotangent, Primitive, Value
 from fungrad.ir.types import BOOL, ArrayType, DType, array_type
+from fungrad.primitives.shape import repeated
 from fungrad.trace import bind
 
 Partial = Callable[..., Any] | None  # (t, out, *inputs) -> t times the partial derivative
@@ -284,6 +285,9 @@ class Elementwise(Primitive):
             case "select":
                 return not operands[0]
         return False
+
+    def batch(self, size: int, inputs: Sequence[Value], batched: Sequence[bool]) -> Value:
+        return bind(self, *repeated(size, inputs, batched))
 
 
 ELEMENTWISE: dict[str, Elementwise] = {row: Elementwise(row) for row in ROWS}

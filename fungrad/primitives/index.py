@@ -17,6 +17,7 @@ from fungrad.ir.primitive import Cotangent, Primitive, Value
 from fungrad.ir.types import ArrayType, array_type
 from fungrad.primitives.create import full, zeros_like
 from fungrad.primitives.linear import Linear
+from fungrad.primitives.shape import repeated
 from fungrad.trace import bind
 
 
@@ -57,6 +58,13 @@ class Gather(Linear):
         x, *indices = inputs
         return scatter_add(zeros_like(x), indices, ct)
 
+    def batch(self, size: int, inputs: Sequence[Value], batched: Sequence[bool]) -> Value:
+        x, *indices = inputs
+        indices = repeated(size, indices, batched[1:])
+        if batched[0]:
+            indices = [_example_numbers(indices[0].shape), *indices]
+        return gather(x, indices)
+
 
 @dataclass(frozen=True, slots=True)
 class ScatterAdd(Primitive):
@@ -86,6 +94,9 @@ class ScatterAdd(Primitive):
     def jvp(self, tangents: Sequence[Cotangent], inputs: Sequence[Value], out: Any) -> Cotangent:
         return _written_tangent(self, tangents, inputs)
 
+    def batch(self, size: int, inputs: Sequence[Value], batched: Sequence[bool]) -> Value:
+        return _written_batch(self, size, inputs, batched)
+
 
 @dataclass(frozen=True, slots=True)
 class Scatter(Primitive):
@@ -114,6 +125,9 @@ class Scatter(Primitive):
     def jvp(self, tangents: Sequence[Cotangent], inputs: Sequence[Value], out: Any) -> Cotangent:
         return _written_tangent(self, tangents, inputs)
 
+    def batch(self, size: int, inputs: Sequence[Value], batched: Sequence[bool]) -> Value:
+        return _written_batch(self, size, inputs, batched)
+
 
 def _winners(x: Value, updates: Value, indices: Sequence[Value]) -> Value:
     """Which updates survive: each writes its own number, and those that read it back have won."""
@@ -138,6 +152,17 @@ def _written_tangent(op: Primitive, tangents: Sequence[Cotangent], inputs: Seque
     t_x = zeros_like(x) if tangents[0] is None else tangents[0]
     t_updates = zeros_like(updates) if tangents[1] is None else tangents[1]
     return bind(op, t_x, t_updates, *indices)
+
+
+def _written_batch(op: Primitive, size: int, inputs: Sequence[Value], batched: Sequence[bool]) -> Value:
+    """Each example writes into an `x` of its own."""
+    x, updates, *indices = repeated(size, inputs, batched)
+    return bind(op, x, updates, _example_numbers(indices[0].shape), *indices)
+
+
+def _example_numbers(shape: tuple[int, ...]) -> Any:
+    """For a batch of index arrays, the index along the batch axis: each example's own number."""
+    return np.broadcast_to(np.arange(shape[0]).reshape(shape[0], *(1,) * (len(shape) - 1)), shape)
 
 
 def gather(x: Value, indices: Sequence[Value]) -> Value:

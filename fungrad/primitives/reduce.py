@@ -13,7 +13,7 @@ from fungrad.errors import AxisError, DtypeError, ShapeError
 from fungrad.ir.primitive import Cotangent, Primitive, Value
 from fungrad.ir.types import BOOL, INT, ArrayType, array_type
 from fungrad.primitives.linear import Linear
-from fungrad.primitives.shape import Shape, broadcast, reshape, transpose
+from fungrad.primitives.shape import Shape, after_batch, broadcast, reshape, transpose
 from fungrad.trace import bind
 
 
@@ -55,6 +55,9 @@ class Sum(Linear):
 
     def transpose(self, ct: Value, *inputs: Value) -> Value:
         return spread(ct, inputs[0].shape, self.axes)
+
+    def batch(self, size: int, inputs: Sequence[Value], batched: Sequence[bool]) -> Value:
+        return bind(Sum(after_batch(self.axes)), *inputs)
 
 
 _EXTREMA = {"max": np.maximum.reduce, "min": np.minimum.reduce}
@@ -99,6 +102,9 @@ class Reduce(Primitive):
         if t is None or self.kind in _LOGIC:
             return None
         return bind(Sum(self.axes), t * self._partial(x, out))
+
+    def batch(self, size: int, inputs: Sequence[Value], batched: Sequence[bool]) -> Value:
+        return bind(Reduce(self.kind, after_batch(self.axes)), *inputs)
 
     def _partial(self, x: Value, out: Value) -> Value:
         """The derivative of the result with respect to each element, of the shape of `x`."""
@@ -166,6 +172,9 @@ class ArgReduce(Primitive):
     def jvp(self, tangents: Sequence[Cotangent], inputs: Sequence[Value], out: Any) -> Cotangent:
         return None
 
+    def batch(self, size: int, inputs: Sequence[Value], batched: Sequence[bool]) -> Value:
+        return bind(ArgReduce(self.kind, self.axis + 1), *inputs)
+
 
 @dataclass(frozen=True, slots=True)
 class CumSum(Linear):
@@ -189,3 +198,6 @@ class CumSum(Linear):
 
     def transpose(self, ct: Value, *inputs: Value) -> Value:
         return bind(CumSum(self.axis, not self.reverse), ct)
+
+    def batch(self, size: int, inputs: Sequence[Value], batched: Sequence[bool]) -> Value:
+        return bind(CumSum(self.axis + 1, self.reverse), *inputs)

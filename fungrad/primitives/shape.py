@@ -10,7 +10,7 @@ import numpy as np
 
 from fungrad.errors import DtypeError, ShapeError
 from fungrad.ir.primitive import Cotangent, Primitive, Value
-from fungrad.ir.types import ArrayType, array_type
+from fungrad.ir.types import BOOL, ArrayType, array_type
 from fungrad.primitives.create import full
 from fungrad.primitives.linear import Linear
 from fungrad.trace import bind
@@ -50,6 +50,11 @@ class Broadcast(Linear):
         total = np.add.reduce(ct, axis=axes) if axes else ct
         return reshape(total, shape) if stretched else total
 
+    def batch(self, size: int, inputs: Sequence[Value], batched: Sequence[bool]) -> Value:
+        (x,) = inputs
+        aligned = (size, *(1,) * (len(self.shape) + 1 - x.ndim), *x.shape[1:])
+        return broadcast(reshape(x, aligned), (size, *self.shape))
+
 
 @dataclass(frozen=True, slots=True)
 class Reshape(Linear):
@@ -71,6 +76,9 @@ class Reshape(Linear):
     def transpose(self, ct: Value, *inputs: Value) -> Value:
         return reshape(ct, inputs[0].shape)
 
+    def batch(self, size: int, inputs: Sequence[Value], batched: Sequence[bool]) -> Value:
+        return bind(Reshape((size, *self.shape)), *inputs)
+
 
 @dataclass(frozen=True, slots=True)
 class Transpose(Linear):
@@ -91,6 +99,9 @@ class Transpose(Linear):
     def transpose(self, ct: Value, *inputs: Value) -> Value:
         inverse = sorted(range(len(self.axes)), key=self.axes.__getitem__)
         return bind(Transpose(tuple(inverse)), ct)
+
+    def batch(self, size: int, inputs: Sequence[Value], batched: Sequence[bool]) -> Value:
+        return bind(Transpose((0, *after_batch(self.axes))), *inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +128,9 @@ class Slice(Linear):
         after = tuple(n - end for n, end in zip(inputs[0].shape, last, strict=True))
         between = tuple(s - 1 for s in self.steps)
         return pad(ct, full((), 0, ct.dtype), self.starts, after, between)
+
+    def batch(self, size: int, inputs: Sequence[Value], batched: Sequence[bool]) -> Value:
+        return bind(Slice((0, *self.starts), (size, *self.stops), (1, *self.steps)), *inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +181,16 @@ class Pad(Primitive):
         t_fill = full((), 0, x.dtype) if tangents[1] is None else tangents[1]
         return bind(self, t_x, t_fill)
 
+    def batch(self, size: int, inputs: Sequence[Value], batched: Sequence[bool]) -> Value:
+        x, fill = inputs
+        (x,) = repeated(size, [x], batched)
+        wide = Pad((0, *self.before), (0, *self.after), (0, *self.between))
+        if not batched[1]:
+            return bind(wide, x, fill)
+        inside = self.evaluate(full(x.shape[1:], True, BOOL), BOOL.type(False))
+        fills = reshape(fill, (size, *(1,) * inside.ndim))
+        return np.where(inside, bind(wide, x, x.dtype.type(0)), fills)
+
 
 @dataclass(frozen=True, slots=True)
 class Concatenate(Primitive):
@@ -206,6 +230,9 @@ class Concatenate(Primitive):
         filled = [full(x.shape, 0, x.dtype) if t is None else t for t, x in zip(tangents, inputs, strict=True)]
         return bind(self, *filled)
 
+    def batch(self, size: int, inputs: Sequence[Value], batched: Sequence[bool]) -> Value:
+        return bind(Concatenate(self.axis + 1), *repeated(size, inputs, batched))
+
 
 @dataclass(frozen=True, slots=True)
 class Flip(Linear):
@@ -226,6 +253,9 @@ class Flip(Linear):
     def transpose(self, ct: Value, *inputs: Value) -> Value:
         return bind(self, ct)
 
+    def batch(self, size: int, inputs: Sequence[Value], batched: Sequence[bool]) -> Value:
+        return bind(Flip(after_batch(self.axes)), *inputs)
+
 
 def broadcast(x: Value, shape: Shape) -> Value:
     """`x` broadcast to `shape`; `x` itself if it has that shape."""
@@ -245,3 +275,23 @@ def transpose(x: Value, axes: tuple[int, ...]) -> Value:
 def pad(x: Value, fill: Value, before: Shape, after: Shape, between: Shape) -> Value:
     """`x` with `fill` around and between its elements; `x` itself if there is nothing to add."""
     return bind(Pad(before, after, between), x, fill) if any((*before, *after, *between)) else x
+
+
+def move_axis(x: Value, source: int, target: int) -> Value:
+    """`x` with axis `source` at the place `target`, the others in order; both count from the front."""
+    order = [axis for axis in range(x.ndim) if axis != source]
+    order.insert(target, source)
+    return transpose(x, tuple(order))
+
+
+# -- for batch rules ---------------------------------------------------------------------------------------------------
+
+
+def after_batch(axes: tuple[int, ...]) -> tuple[int, ...]:
+    """Axes of one example as axes of a batch of examples."""
+    return tuple(axis + 1 for axis in axes)
+
+
+def repeated(size: int, inputs: Sequence[Value], batched: Sequence[bool]) -> list[Value]:
+    """The inputs, with those that all examples share repeated along a leading batch axis."""
+    return [x if has else broadcast(x, (size, *x.shape)) for x, has in zip(inputs, batched, strict=False)]

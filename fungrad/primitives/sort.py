@@ -11,6 +11,7 @@ import numpy as np
 from fungrad.errors import AxisError
 from fungrad.ir.primitive import Cotangent, Primitive, Value
 from fungrad.ir.types import INT, ArrayType, array_type
+from fungrad.trace import bind
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +35,6 @@ class ArgSort(Primitive):
 
     def jvp(self, tangents: Sequence[Cotangent], inputs: Sequence[Value], out: Any) -> Cotangent:
         return None
+
+    def batch(self, size: int, inputs: Sequence[Value], batched: Sequence[bool]) -> Value:
+        return bind(ArgSort(self.axis + 1), *inputs)
