@@ -241,7 +241,9 @@ def checkpoint(f: Function) -> Function:
 
         of_all.__name__ = function_name(f)
         types = [type_of(x) for x in leaves.values]
-        body = trace_body("checkpoint", of_all, Signature(leaves.structure.children, types, leaves.weak, names))
+        body = trace_body(
+            "checkpoint", of_all, Signature(leaves.structure.children, types, leaves.weak, names), branch=True
+        )
         operands = [*body.captures, *leaves.values]
         if deepest(operands) is None:
             return f(*args, **kwargs)

@@ -64,6 +64,7 @@ class _State(threading.local):
 
     site: Any = None  # overrides the caller's, if set
     programs: int = 0  # how many of its live traces record a whole program
+    branch: Any = None  # the innermost live trace that also takes operations on outer tracers
 
 
 _STATE = _State()
@@ -179,12 +180,14 @@ def concrete_value(tracer: Tracer) -> Any:
 class Trace:
     """One level of transformation while its function runs. A context manager; dead once left."""
 
-    __slots__ = ("concrete", "level", "live", "purpose", "records", "whole")
+    __slots__ = ("branch", "concrete", "enclosing", "level", "live", "purpose", "records", "whole")
 
-    def __init__(self, purpose: str, concrete: bool, whole: bool = False) -> None:
+    def __init__(self, purpose: str, concrete: bool, whole: bool = False, branch: bool = False) -> None:
         self.purpose = purpose
         self.concrete = concrete
         self.whole = whole  # its graph is compiled or shown as one program
+        self.branch = branch  # what its function does to outer tracers is recorded here too: it may not happen at all
+        self.enclosing: Any = None
         self.level = 0
         self.live = False
         self.records: list[Record] = []
@@ -193,11 +196,15 @@ class Trace:
         self.level = next(_LEVELS)
         self.live = True
         _STATE.programs += self.whole
+        if self.branch:
+            self.enclosing, _STATE.branch = _STATE.branch, self
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         self.live = False
         _STATE.programs -= self.whole
+        if self.branch:
+            _STATE.branch, self.enclosing = self.enclosing, None
         cause = getattr(error, "__cause__", None)
         if isinstance(cause, FungradError) and not isinstance(error, FungradError):
             raise cause  # NumPy buries our message under its own where `ndarray[i] = tracer` fails
@@ -283,7 +290,7 @@ def bind(op: Primitive, *inputs: Any) -> Any:
 
 
 def deepest(values: Sequence[Any]) -> Trace | None:
-    """The innermost trace that any of the values belongs to."""
+    """The trace that records an operation on the values: the innermost that one belongs to, or a branch inside it."""
     top: Trace | None = None
     for x in values:
         if type(x) is Tracer:
@@ -292,6 +299,10 @@ def deepest(values: Sequence[Any]) -> Trace | None:
                 raise leaked(x)
             if top is None or trace.level > top.level:
                 top = trace
+    if top is not None:
+        branch = _STATE.branch
+        if branch is not None and branch.level > top.level:
+            return branch  # type: ignore[no-any-return]
     return top
 
 
@@ -342,6 +353,7 @@ def trace(
     names: Sequence[str] = (),
     weak: Sequence[bool] = (),
     whole: bool = True,
+    branch: bool = False,
 ) -> tuple[Graph, list[Any]]:
     """Record a function of flat arguments abstractly.
 
@@ -350,11 +362,12 @@ def trace(
         types: the types of the arguments.
         purpose: what errors call this trace, such as `jit`.
         whole: whether the graph is compiled or shown as one program, into which compiled functions are inlined.
+        branch: whether operations on outer tracers alone are part of the graph; else they are done at once, outside.
 
     Returns:
         The graph and the captured outer tracers, which are its leading inputs.
     """
-    with Trace(purpose, concrete=False, whole=whole) as level:
+    with Trace(purpose, concrete=False, whole=whole, branch=branch) as level:
         flags = weak or [False] * len(types)
         tracers = [level.abstract_input(t, w) for t, w in zip(types, flags, strict=True)]
         # before f runs: in-place operators make a tracer stand for another Var

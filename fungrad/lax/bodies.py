@@ -55,7 +55,11 @@ class Signature(NamedTuple):
 
 
 def trace_body(
-    transform: str, f: Callable[..., Any], signature: Signature, dtypes: Sequence[DType | None] = ()
+    transform: str,
+    f: Callable[..., Any],
+    signature: Signature,
+    dtypes: Sequence[DType | None] = (),
+    branch: bool = False,
 ) -> Body:
     """Trace a user's function.
 
@@ -64,6 +68,8 @@ def trace_body(
         f: the function.
         signature: of its arguments.
         dtypes: what the first results are converted to; None for as they are.
+        branch: whether what the function does to outer tracers alone is part of the body, as it has to be where the
+            body may not run at all. From the body of a loop it is moved out.
     """
     structure = tree.LEAF
     weak: list[bool] = []
@@ -87,6 +93,8 @@ def trace_body(
         name=identifiers([function_name(f)])[0],
         names=identifiers(paths),
         weak=signature.weak,
+        whole=False,
+        branch=branch,
     )
     return Body(optimize(graph), captures, structure, weak)
 

@@ -72,7 +72,7 @@ def _switch(transform: str, index: Any, branches: Sequence[Callable[..., Any]], 
         leaves.weak,
         [f"operand{i}" for i in range(len(operands))],
     )
-    bodies = [trace_body(transform, f, signature) for f in branches]
+    bodies = [trace_body(transform, f, signature, branch=True) for f in branches]
     first = bodies[0]
     for f, body in zip(branches, bodies, strict=True):
         if body.structure != first.structure:
@@ -83,7 +83,7 @@ def _switch(transform: str, index: Any, branches: Sequence[Callable[..., Any]], 
     dtypes = _common_dtypes(bodies)
     if any(x.dtype != dtype for body in bodies for x, dtype in zip(body.types, dtypes, strict=True)):
         bodies = [
-            trace_body(transform, f, signature, _weak_only(body, dtypes))
+            trace_body(transform, f, signature, _weak_only(body, dtypes), True)
             for f, body in zip(branches, bodies, strict=True)
         ]
     for f, body in zip(branches, bodies, strict=True):

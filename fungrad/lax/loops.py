@@ -13,7 +13,6 @@ from fungrad.errors import ArgumentError, ShapeError, TreeError
 from fungrad.ir.types import BOOL, array_type, type_of
 from fungrad.lax.bodies import Signature, known_int, trace_body, trace_step
 from fungrad.regions.scan import Scan
-from fungrad.regions.scan import scan as scan_primitive
 from fungrad.regions.while_loop import While
 from fungrad.results import own
 from fungrad.trace import bind
@@ -182,7 +181,7 @@ def _scan(transform: str, f: Any, init: Any, rows: Leaves, length: int, reverse:
     body, values = trace_step(transform, f, start, others, carry_of)
     op = Scan(body.graph, length, len(body.captures), len(values), bool(reverse))
     operands = [*body.captures, *values, *rows.values]
-    results: tuple[Any, Any] = tree.unflatten(body.structure, own(scan_primitive(op, operands), operands))
+    results: tuple[Any, Any] = tree.unflatten(body.structure, own(op.bound(*operands), operands))
     return results
 
 

@@ -20,6 +20,7 @@ from fungrad.ir.primitive import Cotangent, Primitive, Value
 from fungrad.ir.types import ArrayType, array_type
 from fungrad.primitives.create import full
 from fungrad.regions.derived import Flags, chosen, spread_out
+from fungrad.regions.examples import all_batched
 from fungrad.regions.region import Dual
 from fungrad.trace import bind
 
@@ -86,6 +87,25 @@ class Adjoint(Primitive):
         nothing = [None] * len(self.given)
         across = self._second(x, u, nothing, c, tuple(want_x)) if any(want_x) else [None] * len(x)
         return [*across, *along]
+
+    def batch(self, size: int, inputs: Sequence[Value], batched: Sequence[bool]) -> Any:
+        """Every example has a cotangent of its own, so what gets one is batched."""
+        x, ct = self.split(inputs)
+        has_x, has_ct = self.split(batched)
+        flags = tuple(a or b for a, b in zip(has_x, self.wanted, strict=True))
+        plan = self.region.batched(size, flags)
+        operands = all_batched(x, has_x, [a or b for a, b in zip(flags, plan.forced, strict=True)], size)
+        cts = spread_out(all_batched(ct, has_ct, [True] * len(ct), size), self.given)
+        carried = plan.forced[-len(cts) :]  # no wanted operand reaches a carry that is the same for all examples
+        given = tuple(a and b for a, b in zip(self.given, carried, strict=True))
+        place = {position: i for i, position in enumerate(plan.operands)}
+        wanted = tuple(self.wanted[p] and place[p] == i for i, p in enumerate(plan.operands))
+        op = Adjoint(plan.op, given, wanted)
+        results = bind(op, *(operands[i] for i in plan.operands), *chosen(cts, given)) if any(op.present) else ()
+        found = spread_out(results, op.present)
+        cotangents = [found[place[p]] if p in place else None for p in range(len(x))]
+        every = zip(cotangents, operands, self.present, strict=True)
+        return tuple(full(o.shape, 0, o.dtype) if c is None else c for c, o, flag in every if flag)
 
     def _second(
         self, x: Sequence[Value], t: Sequence[Any], c0: Sequence[Any], c: Sequence[Value], wanted: Flags

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from fungrad.errors import ArgumentError, NotDifferentiableError
 from fungrad.evaluate import evaluate
 from fungrad.ir.graph import Graph
@@ -28,6 +30,7 @@ from fungrad.regions.derived import (
     spread_out,
     vjp_graph,
 )
+from fungrad.regions.examples import batched_function, examples_of
 from fungrad.regions.region import Dual, Region, numbered
 from fungrad.trace import Tracer, bind, trace
 from fungrad.transforms.jvp import filled
@@ -72,6 +75,9 @@ class Remat(Inline):
         derived = vjp_graph(self.graph, given, tuple(wanted))
         found = bind(Remat(derived.graph), *inputs, *chosen(ct, given)) if any(derived.present) else ()
         return spread_out(found, derived.present)
+
+    def batch(self, size: int, inputs: Sequence[Value], batched: Sequence[bool]) -> Any:
+        return bind(Remat(examples_of(self.graph, size, tuple(batched))), *inputs)
 
     def restricted(self, used: Sequence[bool]) -> tuple[Primitive, Sequence[bool], Sequence[bool]] | None:
         operands = needed(self.graph, used)
@@ -125,6 +131,10 @@ class CustomJvp(Inline):
     def evaluate(self, *arrays: Any) -> Any:
         return _plain(self.name, self.f(*arrays))
 
+    def batch(self, size: int, inputs: Sequence[Value], batched: Sequence[bool]) -> Any:
+        rule = batched_function(self.rule, size, [*batched, *batched])
+        return bind(CustomJvp(batched_function(self.f, size, batched), rule), *inputs)
+
     def jvp(self, tangents: Sequence[Cotangent], inputs: Sequence[Value], out: Any) -> Any:
         return self.rule(*inputs, *filled(tangents, inputs))
 
@@ -162,6 +172,24 @@ class CustomVjp(Inline):
 
     def evaluate(self, *arrays: Any) -> Any:
         return _plain(self.name, self.f(*arrays))
+
+    def batch(self, size: int, inputs: Sequence[Value], batched: Sequence[bool]) -> Any:
+        present: Flags = ()
+
+        def backward(residuals: Sequence[Any], cts: Sequence[Any]) -> list[Any]:
+            def flat(*values: Any) -> list[Any]:
+                nonlocal present
+                found = self.backward(values[: len(residuals)], values[len(residuals) :])
+                present = tuple(c is not None for c in found)
+                return chosen(found, present)
+
+            values = [*residuals, *cts]
+            found = spread_out(batched_function(flat, size, [True] * len(values))(*values), present)
+            pairs = zip(found, batched, strict=True)
+            return [c if c is None or has else np.sum(c, axis=0) for c, has in pairs]
+
+        f, forward = (batched_function(g, size, batched) for g in (self.f, self.forward))
+        return bind(CustomVjp(f, forward, backward), *inputs)
 
     def jvp(self, tangents: Sequence[Cotangent], inputs: Sequence[Value], out: Any) -> Any:
         """The transpose of the rule, if it is linear in the cotangents, as a rule that clips them is not."""

@@ -33,9 +33,11 @@ from fungrad.regions.derived import (
     restricted_graph,
     spread_out,
 )
+from fungrad.regions.examples import all_batched, dependent, examples_of, moved
 from fungrad.regions.region import Dual, Region, numbered
 from fungrad.regions.step_back import Step, StepBack, step_back
 from fungrad.trace import Tracer, bind
+from fungrad.transforms.batch import repeat
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,23 @@ class Scan(Region):
     def _kept(self) -> Flags:
         return tuple(i in self.history for i in range(self.carries))
 
+    def batch(self, size: int, inputs: Sequence[Value], batched: Sequence[bool]) -> Any:
+        op, carried = _batched(self, size, tuple(batched))
+        consts, first, xs = self.split(inputs)
+        _, has_first, has_xs = self.split(batched)
+        rows = [moved(x, 0, 1) if has else x for x, has in zip(xs, has_xs, strict=True)]
+        found = op.bound(*consts, *all_batched(first, has_first, carried, size), *rows)
+        last, ys, histories = self.split_results(found)
+        kept = [moved(h, 1, 0) if carried[i] else repeat(h, size) for i, h in zip(self.history, histories, strict=True)]
+        return (*all_batched(last, carried, [True] * len(last), size), *(moved(y, 1, 0) for y in ys), *kept)
+
+    def bound(self, *operands: Any) -> Sequence[Any]:
+        """The results; the histories are kept, unseen, where derivatives are being recorded."""
+        if not self.history and any(type(x) is Tracer and x.owner.concrete for x in operands):
+            found: Sequence[Any] = bind(replace(self, history=tuple(range(self.carries))), *operands)
+            return found[: len(self.body.outputs)]
+        return bind(self, *operands)  # type: ignore[no-any-return]
+
     def restricted(self, used: Sequence[bool]) -> tuple[Primitive, Flags, Flags] | None:
         last, ys, histories = self.split_results(used)
         kept = tuple(i for i, flag in zip(self.history, histories, strict=True) if flag)
@@ -173,13 +192,6 @@ class Scan(Region):
         return op, operands, results
 
 
-def scan(op: Scan, operands: Sequence[Any]) -> list[Any]:
-    """The results of `op` but its histories, which are kept where derivatives are being recorded."""
-    if any(type(x) is Tracer and x.owner.concrete for x in operands):
-        op = replace(op, history=tuple(range(op.carries)))
-    return list(bind(op, *operands))[: len(op.body.outputs)]
-
-
 def _given(cts: Sequence[Any]) -> Flags:
     return tuple(c is not None for c in cts)
 
@@ -188,6 +200,20 @@ def _given(cts: Sequence[Any]) -> Flags:
 def _backward(op: Scan, back: StepBack) -> Scan:
     """The scan of the backward pass."""
     return Scan(back.graph, op.length, op.consts, sum(back.totals) + sum(back.carries), not op.reverse)
+
+
+@lru_cache(maxsize=1024)
+def _batched(op: Scan, size: int, batched: Flags) -> tuple[Scan, Flags]:
+    """The scan of all examples, and which carries differ between them. Examples are axis 1 of xs and ys."""
+    consts, carries, xs = map(tuple, op.split(batched))
+    while True:  # carries that differ between examples after a step do so before it
+        found = dependent(op.body, (*consts, *carries, *xs))[: op.carries]
+        after = tuple(a or b for a, b in zip(carries, found, strict=True))
+        if after == carries:
+            break
+        carries = after
+    body = examples_of(op.body, size, (*consts, *carries, *xs), (*carries, *(True,) * op.step.ys))
+    return replace(op, body=body), carries
 
 
 @lru_cache(maxsize=1024)

@@ -7,15 +7,19 @@ types. Its VJP is the switch of the branches' VJPs, each of which computes its b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from fungrad.errors import ShapeError
 from fungrad.evaluate import evaluate
-from fungrad.ir.graph import Graph
+from fungrad.ir.graph import Const, Graph
 from fungrad.ir.primitive import Cotangent, Primitive, Value
-from fungrad.ir.types import ArrayType
+from fungrad.ir.types import INT, ArrayType
+from fungrad.primitives.convert import convert
+from fungrad.primitives.create import full
 from fungrad.regions.derived import (
     Derived,
     Flags,
@@ -27,6 +31,7 @@ from fungrad.regions.derived import (
     spread_out,
     vjp_graph,
 )
+from fungrad.regions.examples import examples_of, only_chosen, where_chosen
 from fungrad.regions.region import Dual, Region, numbered
 from fungrad.trace import bind
 
@@ -60,6 +65,21 @@ class Switch(Region):
         found = bind(op, *inputs, *chosen(ct, given)) if any(present) else ()
         return [None, *spread_out(found, present)]
 
+    def batch(self, size: int, inputs: Sequence[Value], batched: Sequence[bool]) -> Any:
+        index, *operands = inputs
+        flags = tuple(batched[1:])
+        branches = tuple(examples_of(graph, size, flags) for graph in self.branches)
+        if not batched[0]:
+            return bind(Switch(branches), index, *operands)
+        outs: Any = None  # every branch that some example takes, for all examples, on operands of those that take it
+        for number, branch in enumerate(branches):
+            chosen = index == number
+            safe = [only_chosen(chosen, x) if has else x for x, has in zip(operands, flags, strict=True)]
+            skipped = _zeros(branch)
+            found = bind(Switch((skipped, branch)), convert(np.any(chosen), INT), *safe)
+            outs = found if outs is None else [where_chosen(chosen, x, y) for x, y in zip(found, outs, strict=True)]
+        return tuple(outs)
+
     def restricted(self, used: Sequence[bool]) -> tuple[Primitive, Sequence[bool], Sequence[bool]] | None:
         operands = tuple(map(any, zip(*(needed(graph, used) for graph in self.branches), strict=True)))
         if all(operands) and all(used):
@@ -73,6 +93,13 @@ def _agreeing(branches: Sequence[Graph], derive: Any) -> list[Derived]:
     found = [derive(graph, ()) for graph in branches]
     union = tuple(map(any, zip(*(d.present for d in found), strict=True)))
     return [d if d.present == union else derive(graph, union) for graph, d in zip(branches, found, strict=True)]
+
+
+@lru_cache(maxsize=1024)
+def _zeros(graph: Graph) -> Graph:
+    """A graph of the same signature whose outputs are zero."""
+    outputs = tuple(Const(np.asarray(full(t.shape, 0, t.dtype))) for t in output_types(graph))
+    return replace(graph, equations=(), outputs=outputs, name="skipped")
 
 
 @lru_cache(maxsize=1024)

@@ -13,7 +13,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from fungrad.errors import ShapeError
 from fungrad.evaluate import evaluate
@@ -22,10 +24,34 @@ from fungrad.ir.primitive import Cotangent, Primitive, Value
 from fungrad.ir.types import ArrayType
 from fungrad.primitives.create import full
 from fungrad.regions.adjoint import Adjoint
-from fungrad.regions.derived import Flags, chosen, jvp_graph, needed, rearranged, restricted_graph, spread_out
+from fungrad.regions.derived import (
+    Flags,
+    chosen,
+    derived_graph,
+    input_types,
+    jvp_graph,
+    needed,
+    rearranged,
+    restricted_graph,
+    spread_out,
+)
+from fungrad.regions.examples import all_batched, dependent, examples_of, only_chosen, where_chosen
 from fungrad.regions.region import Dual, Region, numbered
 from fungrad.regions.step_back import Step, StepBack, step_back
 from fungrad.trace import bind
+
+
+class Batched(NamedTuple):
+    """The loop of several examples.
+
+    - op: the loop.
+    - operands: its operands, as positions among those of the loop of one example.
+    - forced: which of those have to be batched.
+    """
+
+    op: While
+    operands: Sequence[int]
+    forced: Flags
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +126,16 @@ class While(Region):
         asked = chosen(self.split(wanted)[2], back.carries)
         return [*state[:n_totals], *chosen(state[n_totals:], asked)]
 
+    def batch(self, size: int, inputs: Sequence[Value], batched: Sequence[bool]) -> Any:
+        plan = self.batched(size, tuple(batched))
+        operands = all_batched(inputs, batched, plan.forced, size)
+        found = bind(plan.op, *(operands[i] for i in plan.operands))
+        return tuple(all_batched(found, plan.forced[-len(found) :], [True] * len(found), size))
+
+    def batched(self, size: int, batched: Flags) -> Batched:
+        """The loop of all examples."""
+        return _batched(self, size, batched)
+
     def restricted(self, used: Sequence[bool]) -> tuple[Primitive, Sequence[bool], Sequence[bool]] | None:
         n = self.condition_consts
         condition = needed(self.condition, (True,))
@@ -121,6 +157,49 @@ class While(Region):
             sum(consts),
         )
         return op, operands, carries
+
+
+@lru_cache(maxsize=1024)
+def _batched(op: While, size: int, batched: Flags) -> Batched:
+    conditions, consts, carries = map(tuple, op.split(batched))
+    while True:  # carries that differ between examples after a step do so before it
+        found = dependent(op.body, (*consts, *carries))
+        after = tuple(a or b for a, b in zip(carries, found, strict=True))
+        if after == carries:
+            break
+        carries = after
+    n_in = len(batched)
+    if not dependent(op.condition, (*conditions, *carries))[0]:
+        of_all = examples_of(op.body, size, (*consts, *carries), carries)
+        same = examples_of(op.condition, size, (*conditions, *carries), (False,))
+        return Batched(replace(op, condition=same, body=of_all), range(n_in), (*conditions, *consts, *carries))
+
+    # examples that have finished keep their carry; the loop runs as long as one has not
+    carries = (True,) * len(carries)
+    goes_on = examples_of(op.condition, size, (*conditions, *carries))
+    step = examples_of(op.body, size, (*consts, *carries))
+    n_conditions, n_consts = op.condition_consts, op.body_consts
+
+    def condition(*arguments: Any) -> list[Any]:
+        return [np.any(evaluate(goes_on, *arguments)[0])]
+
+    def body(*arguments: Any) -> list[Any]:
+        own, rest = arguments[:n_conditions], arguments[n_conditions:]
+        before = rest[n_consts:]
+        (running,) = evaluate(goes_on, *own, *before)
+        safe = [only_chosen(running, x) if has else x for x, has in zip(rest, (*consts, *carries), strict=True)]
+        return [where_chosen(running, x, y) for x, y in zip(evaluate(step, *safe), before, strict=True)]
+
+    types = [*input_types(goes_on)[:n_conditions], *input_types(step)]
+    names = [*goes_on.input_names[:n_conditions], *step.input_names]
+    both = derived_graph(body, types, step.name, names)
+    any_runs = derived_graph(condition, input_types(goes_on), goes_on.name, goes_on.input_names)
+    positions = range(n_in)
+    return Batched(
+        While(any_runs, both, n_conditions, n_conditions + n_consts),
+        [*positions[:n_conditions], *positions],
+        (*conditions, *consts, *carries),
+    )
 
 
 @lru_cache(maxsize=1024)

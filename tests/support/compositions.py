@@ -63,13 +63,40 @@ def derivatives(f: Function, args: Sequence[Any], order: int = 2) -> dict[str, F
 
 
 def check_same(f: Function, oracle: Function, args: Sequence[Any], order: int = 2, rtol: float = 1e-9) -> None:
-    """Check that all derivatives of `f`, interpreted and compiled, are those of `oracle`."""
+    """Check that all derivatives of `f`, interpreted, compiled and batched, are those of `oracle`."""
     expected = derivatives(oracle, args, order)
-    for name, derived in derivatives(f, args, order).items():
+    found = derivatives(f, args, order)
+    for name, derived in found.items():
         wanted = expected[name](*args)
-        for how, found in (("", derived(*args)), ("jit of ", fg.jit(derived)(*args))):
-            assert tree.structure(found) == tree.structure(wanted), f"{how}{name}"
-            for a, b in zip(tree.leaves(found), tree.leaves(wanted), strict=True):
-                assert np.asarray(a).dtype == np.asarray(b).dtype, f"{how}{name}"
-                scale = np.max(np.abs(b), initial=1.0)
-                np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * scale, err_msg=f"{how}{name}")
+        _agree(derived(*args), wanted, name, rtol)
+        _agree(fg.jit(derived)(*args), wanted, f"jit of {name}", rtol)
+    _check_batches(found, expected, args, rtol)
+
+
+def _check_batches(found: dict[str, Function], expected: dict[str, Function], args: Sequence[Any], rtol: float) -> None:
+    """The same for several examples at once, against one after another."""
+    examples = [tree.map(lambda x, t, i=i: x + 0.01 * i * t, args, _directions(args, 5)) for i in range(3)]
+    batch = tree.map(lambda *xs: np.stack(xs), *examples)
+    for name in ("f", "grad"):
+        one_by_one = [expected[name](*example) for example in examples]
+        wanted = tree.map(lambda *xs: np.stack(xs), *one_by_one)
+        batched = fg.vmap(found[name])
+        _agree(batched(*batch), wanted, f"vmap of {name}", rtol)
+        _agree(fg.jit(batched)(*batch), wanted, f"jit of vmap of {name}", rtol)
+    of_vmap = fg.grad(lambda batch: _scalar(lambda: fg.vmap(found["f"])(*batch))())(batch)
+    of_loop = fg.grad(
+        lambda batch: _scalar(
+            lambda: tree.map(
+                lambda *xs: np.stack(xs), *[expected["f"](*tree.map(lambda x, i=i: x[i], batch)) for i in range(3)]
+            )
+        )()
+    )(batch)
+    _agree(of_vmap, of_loop, "grad of vmap", rtol)
+
+
+def _agree(found: Any, wanted: Any, name: str, rtol: float) -> None:
+    assert tree.structure(found) == tree.structure(wanted), name
+    for a, b in zip(tree.leaves(found), tree.leaves(wanted), strict=True):
+        assert np.asarray(a).dtype == np.asarray(b).dtype, name
+        scale = np.max(np.abs(b), initial=1.0)
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * scale, err_msg=name)
