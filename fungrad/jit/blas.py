@@ -16,11 +16,11 @@ SYMBOLS: dict[DType, str] = {np.dtype(np.float32): "sgemm", np.dtype(np.float64)
 MAX_EXTENT = 2**31 - 1  # BLAS counts in 32 bits
 
 
-def address(dtype: DType) -> int:
-    """The address of the general matrix product of that dtype."""
+def address(function: str) -> int:
+    """The address of a function of BLAS by its name, such as `dgemm`."""
     from scipy.linalg import cython_blas
 
-    capsule = cython_blas.__pyx_capi__[SYMBOLS[dtype]]
+    capsule = cython_blas.__pyx_capi__[function]
     api = ctypes.pythonapi
     api.PyCapsule_GetName.restype = ctypes.c_char_p
     api.PyCapsule_GetName.argtypes = [ctypes.py_object]
