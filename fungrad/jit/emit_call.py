@@ -7,21 +7,18 @@ Addresses are plain 64-bit integers here, and fields are loaded at the offsets t
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
 from llvmlite import ir
 
 from fungrad.jit import python_call as at
-
-SYMBOL = "fungrad_call"
+from fungrad.jit.compiler import CALL
 
 I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 F64, VOID = ir.DoubleType(), ir.VoidType()
 
-_PYTHON: dict[str, tuple[ir.Type, list[ir.Type]]] = {  # results and parameters
+_FUNCTIONS: dict[str, tuple[ir.Type, list[ir.Type]]] = {  # results and parameters
     "Py_IncRef": (VOID, [I64]),
     "Py_DecRef": (VOID, [I64]),
     "PyErr_Clear": (VOID, []),
@@ -37,35 +34,17 @@ _PYTHON: dict[str, tuple[ir.Type, list[ir.Type]]] = {  # results and parameters
     "PyLong_FromLongLong": (I64, [I64]),
     "PyBool_FromLong": (I64, [I64]),
     "PyFloat_FromDouble": (I64, [F64]),
+    "PyArray_Scalar": (I64, [I64, I64, I64]),
+    "PyArray_NewFromDescr": (I64, [I64, I64, I32, I64, I64, I64, I32, I64]),
 }
-_NUMPY: dict[str, tuple[int, ir.Type, list[ir.Type]]] = {  # with the position in NumPy's table of functions
-    "PyArray_Scalar": (60, I64, [I64, I64, I64]),
-    "PyArray_NewFromDescr": (94, I64, [I64, I64, I32, I64, I64, I64, I32, I64]),
-}
-_OBJECTS = {"None": None, "tuple": tuple, "ndarray": np.ndarray, "uint8": np.dtype(np.uint8)}
 
 
-def imports() -> dict[str, int]:
-    """The addresses of what the function uses, by name."""
-    from numpy._core import _multiarray_umath
-
-    pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
-        ("PyCapsule_GetPointer", ctypes.pythonapi)
-    )
-    table = pointer(_multiarray_umath._ARRAY_API, None)
-    found = {name: ctypes.c_void_p.from_address(table + 8 * row[0]).value for name, row in _NUMPY.items()}
-    found |= {name: ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value for name in _PYTHON}
-    return {name: address or 0 for name, address in found.items()} | {
-        f"fungrad_object_{name}": id(x) for name, x in _OBJECTS.items()
-    }
-
-
-def emit_call() -> str:
-    """The module with the function `SYMBOL`, in LLVM's language."""
-    module = ir.Module(name="fungrad_call")
-    function = ir.Function(module, ir.FunctionType(I64, [I64, I64]), SYMBOL)
+def emit_call() -> tuple[str, list[str]]:
+    """The module with the function `CALL`, in LLVM's language; and the names it imports."""
+    module = ir.Module(name=CALL)
+    function = ir.Function(module, ir.FunctionType(I64, [I64, I64]), CALL)
     _Call(function).emit()
-    return str(module)
+    return str(module), [name for name in module.globals if name != CALL]
 
 
 class _Call:
@@ -94,12 +73,12 @@ class _Call:
         return self.b.ptrtoint(self.b.alloca(I64, count), I64)
 
     def object(self, name: str) -> ir.Value:
-        symbol = f"fungrad_object_{name}"
+        symbol = f"{at.OBJECT}{name}"
         found = self.module.globals.get(symbol) or ir.GlobalVariable(self.module, I8, symbol)
         return self.b.ptrtoint(found, I64)
 
     def call(self, name: str, *arguments: ir.Value) -> ir.Value:
-        result, parameters = _PYTHON[name] if name in _PYTHON else _NUMPY[name][1:]
+        result, parameters = _FUNCTIONS[name]
         type = ir.FunctionType(result, parameters)
         function = self.module.globals.get(name) or ir.Function(self.module, type, name)
         return self.b.call(function, arguments)

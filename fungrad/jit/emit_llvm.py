@@ -18,7 +18,8 @@ from llvmlite import ir
 
 from fungrad.errors import CompileError
 from fungrad.ir.types import DType
-from fungrad.jit import blas
+from fungrad.jit import blas, symbols
+from fungrad.jit.compiler import ENTRY
 from fungrad.jit.counted_loop import counted_loop
 from fungrad.jit.loops import (
     Apply,
@@ -38,6 +39,7 @@ from fungrad.jit.loops import (
     Program,
     Statement,
     Store,
+    arena_layout,
     int_value,
     literal,
 )
@@ -45,29 +47,19 @@ from fungrad.jit.native_math import I8, I32, I64, ScalarMath, memory_type, regis
 from fungrad.jit.small_products import is_small, product_function
 from fungrad.jit.stages import Stage, stages
 
-ALIGNMENT = 64
 CALLBACK = ir.FunctionType(I64, [I8.as_pointer().as_pointer()]).as_pointer()
-ENTRY = "fungrad_entry"
 
 
-def arena_layout(program: Program) -> tuple[dict[Buffer, int], int]:
-    """The byte offset of each temporary in the arena, and the arena's size."""
-    offsets: dict[Buffer, int] = {}
-    size = 0
-    for buffer in program.temps:
-        offsets[buffer] = size
-        size += -(-buffer.type.size * buffer.type.dtype.itemsize // ALIGNMENT) * ALIGNMENT
-    return offsets, size
-
-
-def emit_entry(program: Program, module: ir.Module) -> None:
-    """Add a program to an LLVM module, and the exported function `ENTRY` that finds all its pointers in one table."""
+def emit_module(program: Program) -> tuple[str, list[str]]:
+    """A module whose function `ENTRY` finds all pointers of a program in one table; and the names it imports."""
+    module = ir.Module(name=program.name)
     function = emit_llvm(program, module)
     entry = ir.Function(module, ir.FunctionType(I64, [I8.as_pointer().as_pointer()]), ENTRY)
     b = ir.IRBuilder(entry.append_basic_block("entry"))
     table = entry.args[0]
     pointers = [b.load(b.gep(table, [I64(i)]), typ=I8.as_pointer()) for i in range(len(function.args))]
     b.ret(b.call(function, [b.bitcast(p, x.type) for p, x in zip(pointers, function.args, strict=True)]))
+    return str(module), [name for name in module.globals if symbols.is_external(name)]
 
 
 def emit_llvm(program: Program, module: ir.Module) -> ir.Function:

@@ -15,8 +15,8 @@ from numba import from_dtype, njit, types
 from numba.extending import intrinsic
 
 from fungrad.jit import host_calls, symbols
-from fungrad.jit.emit_llvm import CALLBACK, arena_layout, emit_llvm
-from fungrad.jit.loops import Buffer, Program
+from fungrad.jit.emit_llvm import CALLBACK, emit_llvm
+from fungrad.jit.loops import Buffer, Program, arena_layout
 from fungrad.jit.native_math import I64
 
 _ALIVE: list[Any] = []  # njit functions may be called as long as the process lives

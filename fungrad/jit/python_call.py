@@ -124,7 +124,11 @@ def layout_is_known() -> bool:
         (word(id(x.T) + FLAGS, ctypes.c_int32) & DENSE, 0x0100),
     ]
     pair, number = (x, None), 2.5
-    fields += [(word(id(pair) + TUPLE), id(x)), (word(id(pair) + HEAD), 2), (word(id(number) + HEAD, ctypes.c_double), 2.5)]
+    fields += [
+        (word(id(pair) + TUPLE), id(x)),
+        (word(id(pair) + HEAD), 2),
+        (word(id(number) + HEAD, ctypes.c_double), 2.5),
+    ]
     for scalar in (np.float64(2.5), np.float32(2.5), np.int64(-3), np.int16(-3), np.uint8(200), np.True_):
         seen = (ctypes.c_char * scalar.itemsize).from_address(id(scalar) + HEAD).raw
         fields.append((seen, scalar.tobytes()))
@@ -146,3 +150,31 @@ _ONE_ARGUMENT = 0x0008  # METH_O
 _new_function = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.py_object)(
     ("PyCFunction_NewEx", ctypes.pythonapi)
 )
+
+# -- what the machine code of calls refers to -------------------------------------------------------------------------
+
+OBJECT = "fungrad_object_"
+_OBJECTS = {"None": None, "tuple": tuple, "ndarray": np.ndarray, "uint8": np.dtype(np.uint8)}
+_ARRAY_FUNCTIONS = {"PyArray_Scalar": 60, "PyArray_NewFromDescr": 94}  # positions in the table of NumPy's C interface
+
+
+def address(name: str) -> int:
+    """The address of an object or a function of Python or NumPy by the name `emit_call` gives it.
+
+    Raises:
+        KeyError: there is no such name.
+    """
+    if name.startswith(OBJECT):
+        return id(_OBJECTS[name.removeprefix(OBJECT)])
+    if name.startswith("PyArray_"):
+        from numpy._core import _multiarray_umath
+
+        pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+            ("PyCapsule_GetPointer", ctypes.pythonapi)
+        )
+        table = pointer(_multiarray_umath._ARRAY_API, None)
+        return int(ctypes.c_void_p.from_address(table + 8 * _ARRAY_FUNCTIONS[name]).value or 0)
+    function = getattr(ctypes.pythonapi, name, None)
+    if function is None:
+        raise KeyError(name)
+    return ctypes.cast(function, ctypes.c_void_p).value or 0

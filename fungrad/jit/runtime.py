@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fungrad.errors import OutOfBoundsError
+from fungrad.errors import CompileError, OutOfBoundsError
 from fungrad.ir.graph import Graph
 from fungrad.ir.types import ArrayType
 from fungrad.jit.loops import Program
@@ -34,6 +34,8 @@ class Compiled:
         outs = self._call(tuple(values))
         if outs is None:  # copies of what is not dense
             outs = self._call(tuple(map(dense, values, self._types)))
+            if outs is None:
+                raise CompileError(f"{self.program.name}: its arguments do not fit it")
         if type(outs) is not tuple:
             self.fail(outs)
         return outs
@@ -79,5 +81,7 @@ class Compiled:
 
 
 def dense(value: Any, type: ArrayType) -> Any:
-    """A copy as compiled code takes it: row-major, aligned, in native byte order."""
-    return np.array(value, type.dtype, order="C", copy=True)
+    """A copy as compiled code takes it: row-major, aligned, of the very dtype."""
+    copy = np.empty(type.shape, type.dtype)
+    copy[...] = value
+    return copy

@@ -13,7 +13,10 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
-from fungrad.jit.loops import Buffer, Host, Index, Literal, Local, Note, Program, Statement
+import numpy as np
+
+from fungrad.ir.types import ArrayType
+from fungrad.jit.loops import Buffer, Host, Index, Literal, Local, Note, Program, Statement, arena_layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,15 @@ def stages(program: Program) -> list[Stage]:
         else:
             parts[-1].append(statement)
     return [_stage(part) for part in parts if part]
+
+
+def form_of(program: Program) -> Any:
+    """What a program computes and where its memory is, without names: its `repr` is the same in every process."""
+    offsets, _ = arena_layout(program)
+    places: dict[Buffer, Hashable] = {b: ("argument", i) for i, b in enumerate(program.arguments)}
+    places |= {b: ("arena", offset) for b, offset in offsets.items()}
+    parts = [(s.key, [places[b] for b in s.memory], [h.number for h in s.hosts]) for s in stages(program)]
+    return parts, [b.type for b in program.arguments], len(program.hosts)
 
 
 def _stage(body: Sequence[Statement]) -> Stage:
@@ -71,6 +83,7 @@ class _Form:
                 return tuple([self.of(x) for x in part])
         if is_dataclass(part):
             return type(part).__name__, *[self.of(getattr(part, f.name)) for f in fields(part)]
+        assert part is None or isinstance(part, str | int | float | ArrayType | np.dtype), type(part)
         return part
 
     def number(self, kind: str, name: str) -> int:
