@@ -114,6 +114,7 @@ def builder(structure: TreeDef, fixed: Sequence[tuple[int, Callable[[], Any]]] =
     return _function("build", f"def build(leaves):\n{body}\n", names)
 
 
-def _function(name: str, source: str, names: dict[str, Any]) -> Any:
+def _function(name: str, source: str, names: dict[str, Any]) -> Callable[[Any], Any]:
     exec(compile(source, f"<{name} a pytree>", "exec"), names)
-    return names[name]
+    function: Callable[[Any], Any] = names[name]
+    return function

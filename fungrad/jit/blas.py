@@ -37,16 +37,12 @@ def _cython_blas() -> Any:
     """SciPy's module without the rest of `scipy.linalg`, whose import takes five times as long."""
     name = "scipy.linalg.cython_blas"
     if name not in sys.modules:
-        try:
-            package = importlib.util.find_spec("scipy")
-            assert package is not None and package.submodule_search_locations
-            folder = os.path.join(package.submodule_search_locations[0], "linalg")
-            spec = importlib.machinery.PathFinder.find_spec(name, [folder])
-            assert spec is not None and spec.loader is not None
+        package = importlib.util.find_spec("scipy")
+        folders = (package and package.submodule_search_locations) or []
+        spec = importlib.machinery.PathFinder.find_spec(name, [os.path.join(x, "linalg") for x in folders])
+        if spec is not None and spec.loader is not None:
             module = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(module)
             sys.modules.pop(name, None)  # importing scipy.linalg finds it again and puts it in its place
             return module
-        except (ImportError, AssertionError):  # laid out otherwise
-            pass
     return importlib.import_module(name)

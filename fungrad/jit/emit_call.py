@@ -1,13 +1,14 @@
 """The machine code behind `python_call.native`: one C function that carries out any plan.
 
-    PyObject *call(PyObject *self, PyObject *leaves)        self is a tuple whose first item is the array of a plan's words
+    PyObject *call(PyObject *self, PyObject *leaves)
 
-Addresses are plain 64-bit integers here, and fields are loaded at the offsets that `python_call` names.
+`self` is a tuple whose first item is the array of a plan's words. Addresses are plain 64-bit integers here, and fields
+are loaded at the offsets that `python_call` names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from llvmlite import ir
@@ -265,12 +266,13 @@ class _Call:
         def bits_of(type: ir.Type) -> ir.Value:
             return self.load(slot, 0, type)
 
-        for number, make in {
+        makers: dict[int, Callable[[], ir.Value]] = {
             at.NUMPY_SCALAR: lambda: self.call("PyArray_Scalar", slot, self.load(record, 8 * at.DTYPE), I64(0)),
             at.FLOAT: lambda: self.call("PyFloat_FromDouble", bits_of(F64)),
             at.INTEGER: lambda: self.call("PyLong_FromLongLong", bits_of(I64)),
             at.BOOL: lambda: self.call("PyBool_FromLong", b.zext(bits_of(I8), I64)),
-        }.items():
+        }
+        for number, make in makers.items():
             block = b.append_basic_block("number")
             switch.add_case(I64(number), block)
             b.position_at_end(block)

@@ -49,7 +49,7 @@ def compile_text(text: str) -> bytes:
         module.triple, module.data_layout = binding.get_default_triple(), str(target.target_data)
         tuning = binding.create_pipeline_tuning_options(speed_level=3)
         tuning.loop_vectorization = tuning.slp_vectorization = True
-        tuning.loop_unrolling = False  # takes a third of the time; vector loops are interleaved anyway
+        tuning.loop_unrolling = False  # takes up to a third of the time; docs/design/decisions.md
         passes = binding.create_pass_builder(target, tuning)
         passes.getModulePassManager().run(module, passes)
         return bytes(target.emit_object(module))

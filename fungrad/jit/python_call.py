@@ -66,7 +66,8 @@ def native(plan: Plan, call: int) -> NativeCall:
     header = [plan.entry, *counts, plan.arena_bytes, id(plan.arenas)]
     words = np.array([*header, *records, *(x.ctypes.data for x in plan.constants), *plan.hosts], np.int64)
     method = _Method(b"compiled", call, _ONE_ARGUMENT, None)
-    return _new_function(ctypes.addressof(method), (words, plan, shapes, method), None)
+    function: NativeCall = _new_function(ctypes.addressof(method), (words, plan, shapes, method), None)
+    return function
 
 
 def portable(plan: Plan) -> NativeCall:
@@ -84,7 +85,9 @@ def portable(plan: Plan) -> NativeCall:
         return type_.shape == () and type(leaf) is (number or type_.dtype.type)
 
     def call(leaves: tuple[Any, ...]) -> Any:
-        if len(leaves) != len(plan.inputs) or not all(fits(x, *leaf) for x, leaf in zip(leaves, plan.inputs)):
+        if len(leaves) != len(plan.inputs) or not all(
+            fits(x, *leaf) for x, leaf in zip(leaves, plan.inputs, strict=True)
+        ):
             return None
         try:
             inputs = [np.asarray(x, type.dtype) for x, (type, _) in zip(leaves, plan.inputs, strict=True)]
@@ -96,9 +99,8 @@ def portable(plan: Plan) -> NativeCall:
         status = entry((ctypes.c_void_p * (len(pointers) + len(plan.hosts)))(*pointers, *plan.hosts))
         if status:
             return status
-        return tuple(
-            [x if x.ndim else number(x[()]) if number else x[()] for x, (_, number) in zip(outputs, plan.outputs)]
-        )
+        results = zip(outputs, plan.outputs, strict=True)
+        return tuple([x if x.ndim else number(x[()]) if number else x[()] for x, (_, number) in results])
 
     return call
 
@@ -113,7 +115,8 @@ def layout_is_known() -> bool:
     if HEAD != 16 or ctypes.sizeof(ctypes.c_void_p) != 8 or sys.byteorder != "little":
         return False
     x = np.arange(6.0, dtype=np.float32).reshape(2, 3)
-    fields = [
+    turned = x.T
+    fields: list[tuple[Any, Any]] = [
         (word(id(x) + TYPE), id(np.ndarray)),
         (word(id(x) + DATA), x.ctypes.data),
         (word(id(x) + RANK, ctypes.c_int32), 2),
@@ -121,7 +124,7 @@ def layout_is_known() -> bool:
         (word(word(id(x) + EXTENTS) + 8), 3),
         (word(id(x) + DESCRIPTOR), id(x.dtype)),
         (word(id(x) + FLAGS, ctypes.c_int32) & DENSE, DENSE),
-        (word(id(x.T) + FLAGS, ctypes.c_int32) & DENSE, 0x0100),
+        (word(id(turned) + FLAGS, ctypes.c_int32) & DENSE, 0x0100),
     ]
     pair, number = (x, None), 2.5
     fields += [
@@ -167,7 +170,7 @@ def address(name: str) -> int:
     if name.startswith(OBJECT):
         return id(_OBJECTS[name.removeprefix(OBJECT)])
     if name.startswith("PyArray_"):
-        from numpy._core import _multiarray_umath
+        from numpy._core import _multiarray_umath  # type: ignore[attr-defined]
 
         pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
             ("PyCapsule_GetPointer", ctypes.pythonapi)

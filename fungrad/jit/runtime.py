@@ -38,7 +38,8 @@ class Compiled:
                 raise CompileError(f"{self.program.name}: its arguments do not fit it")
         if type(outs) is not tuple:
             self.fail(outs)
-        return outs
+        results: tuple[Any, ...] = outs
+        return results
 
     def call(self, weak: Sequence[type | None], numbers: Sequence[type | None]) -> NativeCall:
         """A function of a tuple of inputs, as `python_call` says.
@@ -48,9 +49,10 @@ class Compiled:
             numbers: for each output, the same.
         """
         from fungrad.jit import compiler
+        from fungrad.jit.machine_code import LOCK
 
         program = self.program
-        with compiler.LOCK:  # compile once, also if several threads arrive together
+        with LOCK:  # compile once, also if several threads arrive together
             code = self._code = self._code or compiler.code_of(program)
         plan = Plan(
             entry=code.address,

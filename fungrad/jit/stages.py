@@ -1,6 +1,6 @@
 """A program cut into stages, equal ones only once.
 
-    matmul(x, w1, a); b = tanh(a); matmul(b, w2, c); d = tanh(c)     becomes     A(x, w1, a); B(a, b); A(b, w2, c); B(c, d)
+    a = x @ w1; b = tanh(a); c = b @ w2; d = tanh(c)     becomes     A(x, w1, a); B(a, b); A(b, w2, c); B(c, d)
 
 where A and B are functions of the memory they touch. Two stages are equal if they differ only in names and in which
 memory they touch. So a network of many equal layers costs the compiler as much as one layer, and no function gets
