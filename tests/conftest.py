@@ -15,6 +15,7 @@ def cache_directory(tmp_path_factory):
     """The disk cache of this run: empty at its start, so that no result comes from an earlier compiler."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FUNGRAD_CACHE_DIR", str(tmp_path_factory.mktemp("machine_code")))
+        patch.delenv("FUNGRAD_CACHE", raising=False)
         yield
 
 
