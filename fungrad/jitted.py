@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fungrad import tree
+from fungrad import tree, tree_code
 from fungrad.arguments import (
     Leaves,
     as_leaf,
@@ -24,10 +24,11 @@ from fungrad.errors import CompileError, StaticArgumentError
 from fungrad.evaluate import evaluate
 from fungrad.ir.graph import Graph
 from fungrad.ir.printing import identifiers
-from fungrad.ir.types import ArrayType, type_of
+from fungrad.ir.types import BOOL, INT, ArrayType, DType, type_of
 from fungrad.trace import Tracer, bind, concrete_value, recording_program, trace
 
 if TYPE_CHECKING:
+    from fungrad.jit.python_call import NativeCall
     from fungrad.jit.runtime import Compiled
 
 Function = Callable[..., Any]
@@ -42,6 +43,15 @@ class _Layout(NamedTuple):
     static: tuple[tuple[str, type, Any, str], ...]
 
 
+class _Shortcut(NamedTuple):
+    """A call without looking at types: the native function does, and a wrong guess costs next to nothing."""
+
+    flatten: Callable[[tuple[Any, ...]], tuple[Any, ...] | None]
+    call: NativeCall
+    build: Callable[[Sequence[Any]], Any]
+    fail: Callable[[int], None]
+
+
 class _Program(NamedTuple):
     """What a function became for one signature."""
 
@@ -50,9 +60,11 @@ class _Program(NamedTuple):
     structure: tree.TreeDef  # of the result
     fixed: list[tuple[int, Any]]  # leaves of the result that no input influences, by position
     numbers: list[Any]  # for each other leaf, the Python number type to return, or None for arrays
+    shortcuts: list[_Shortcut]  # none or one
 
 
-_PYTHON_NUMBERS: dict[str, type] = {"b": bool, "i": int, "f": float}
+_SHORTCUTS = 4
+_PYTHON_NUMBERS: dict[DType, type] = {BOOL: bool, INT: int, np.dtype(np.float64): float}
 
 
 class Jitted:
@@ -64,12 +76,25 @@ class Jitted:
         self._f = f
         self._static_positions, self._static_names = _static_arguments(f, static_argnums, static_argnames)
         self._programs: dict[Any, _Program] = {}
+        self._shortcuts: tuple[_Shortcut, ...] = ()  # of the last signatures
         from fungrad.jit.call import Call, compiled  # here, since `import fungrad` should not pay for the compiler
 
         self._call, self._code = Call, compiled
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """`f(*args, **kwargs)`, compiled at the first call with new types."""
+        if not kwargs:
+            for flatten, call, build, fail in self._shortcuts:
+                leaves = flatten(args)
+                if leaves is not None:
+                    outs = call(leaves)
+                    if type(outs) is tuple:
+                        return build(outs)
+                    if outs is not None:
+                        fail(outs)
+        return self._call_by_types(args, kwargs)
+
+    def _call_by_types(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         layout, leaves = self._read(args, kwargs)
         values = leaves.values
         tracers = [x for x in values if type(x) is Tracer]
@@ -80,9 +105,30 @@ class Jitted:
             outs: Sequence[Any] = evaluate(program.graph, *program.captures, *values)
         elif tracers:
             outs = bind(self._call(program.graph), *values) if program.graph.outputs else ()
+        elif program.graph.outputs:
+            outs = self._code(program.graph)(values)
+            if not (kwargs or layout.static):
+                self._remember(program, leaves)
         else:
-            outs = self._code(program.graph)(values) if program.graph.outputs else ()
+            outs = ()
         return _result(program, outs)
+
+    def _remember(self, program: _Program, leaves: Leaves) -> None:
+        """Try the program first at the next calls."""
+        if not program.shortcuts:
+            weak = [_PYTHON_NUMBERS[x.dtype] if w else None for x, w in zip(leaves.values, leaves.weak, strict=True)]
+            compiled = self._code(program.graph)
+            fixed = [(i, leaf.copy if isinstance(leaf, np.ndarray) else lambda x=leaf: x) for i, leaf in program.fixed]
+            program.shortcuts.append(
+                _Shortcut(
+                    tree_code.flattener(leaves.structure),
+                    compiled.call(weak, program.numbers),
+                    tree_code.builder(program.structure, fixed),
+                    compiled.fail,
+                )
+            )
+        if program.shortcuts[0] not in self._shortcuts:
+            self._shortcuts = (program.shortcuts[0], *self._shortcuts[: _SHORTCUTS - 1])
 
     def graph(self, *args: Any, **kwargs: Any) -> Graph:
         """The optimized graph that is compiled for these arguments."""
@@ -179,7 +225,7 @@ class Jitted:
                     as_leaf(leaf, f"{path} of {function_name(self._f)}")
                 if isinstance(leaf, Tracer):
                     outs.append(leaf)
-                    numbers.append(_PYTHON_NUMBERS.get(leaf.dtype.kind) if leaf.weak else None)
+                    numbers.append(_PYTHON_NUMBERS.get(leaf.dtype) if leaf.weak else None)
                 else:
                     fixed.append((position, leaf))
             return outs
@@ -187,7 +233,7 @@ class Jitted:
         name = identifiers([function_name(self._f)])[0]
         names = identifiers(leaf_paths(leaves.structure, self._names(layout)))
         graph, captures = trace(flat, types, purpose="jit", name=name, names=names, weak=leaves.weak)
-        return _Program(graph, captures, structure, fixed, numbers)
+        return _Program(graph, captures, structure, fixed, numbers, [])
 
 
 def jit(f: Function | None = None, *, static_argnums: Any = (), static_argnames: Any = ()) -> Any:

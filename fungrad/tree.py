@@ -64,7 +64,9 @@ class LEAF_KIND:
 LEAF = TreeDef(LEAF_KIND, None, ())
 
 
-class _Container(NamedTuple):
+class Container(NamedTuple):
+    """How to take instances of a class apart and put them together."""
+
     flatten: Callable[[Any], tuple[Sequence[Any], Any]]  # children, hashable meta
     unflatten: Callable[[Any, Sequence[Any]], Any]  # meta, children
     keys: Callable[[Any, int], list[str]]  # meta, number of children: how a user writes each access
@@ -82,15 +84,15 @@ def _flatten_dict(tree: dict[Any, Any]) -> tuple[Sequence[Any], Any]:
     return [tree[key] for key in keys], tuple(keys)
 
 
-_CONTAINERS: dict[type, _Container | None] = {  # None for a class known to be a leaf
-    tuple: _Container(lambda t: (t, None), lambda _, children: tuple(children), _indices),
-    list: _Container(lambda t: (t, None), lambda _, children: list(children), _indices),
-    dict: _Container(
+_CONTAINERS: dict[type, Container | None] = {  # None for a class known to be a leaf
+    tuple: Container(lambda t: (t, None), lambda _, children: tuple(children), _indices),
+    list: Container(lambda t: (t, None), lambda _, children: list(children), _indices),
+    dict: Container(
         _flatten_dict,
         lambda keys, children: dict(zip(keys, children, strict=True)),
         lambda keys, _: [f"[{key!r}]" for key in keys],
     ),
-    type(None): _Container(lambda _: ((), None), lambda _, __: None, _indices),
+    type(None): Container(lambda _: ((), None), lambda _, __: None, _indices),
 }
 
 
@@ -111,10 +113,10 @@ def register(
     """
     if _CONTAINERS.get(cls) is not None:
         raise TreeError(f"{cls.__name__} is a pytree container already; register a class once.")
-    _CONTAINERS[cls] = _Container(flatten, unflatten, _indices)
+    _CONTAINERS[cls] = Container(flatten, unflatten, _indices)
 
 
-def _container(tree: Any) -> _Container | None:
+def _container(tree: Any) -> Container | None:
     """How to take `tree` apart, or None for a leaf. Namedtuples and dataclasses are found once for each class."""
     cls = type(tree)
     if cls in _CONTAINERS:
@@ -122,21 +124,21 @@ def _container(tree: Any) -> _Container | None:
     found = None
     if issubclass(cls, tuple) and hasattr(cls, "_fields"):
         names = [f".{name}" for name in cls._fields]
-        found = _Container(lambda t: (t, None), lambda _, c: cls(*c), lambda _, __: names)
+        found = Container(lambda t: (t, None), lambda _, c: cls(*c), lambda _, __: names)
     elif is_dataclass(cls):
         attributes = [f.name for f in fields(cls) if f.init]
 
         def rebuild(_: Any, children: Sequence[Any]) -> Any:
             return cls(**dict(zip(attributes, children, strict=True)))
 
-        found = _Container(
+        found = Container(
             lambda t: ([getattr(t, a) for a in attributes], None), rebuild, lambda _, __: [f".{a}" for a in attributes]
         )
     _CONTAINERS[cls] = found
     return found
 
 
-def _known(cls: Any) -> _Container:
+def known(cls: Any) -> Container:
     """The container of a class that is part of a structure."""
     found = _CONTAINERS[cls]
     assert found is not None
@@ -175,14 +177,14 @@ def _build(structure: TreeDef, leaves: Any) -> Any:
     if structure.kind is LEAF_KIND:
         return next(leaves)
     children = [_build(child, leaves) for child in structure.children]
-    return _known(structure.kind).unflatten(structure.meta, children)
+    return known(structure.kind).unflatten(structure.meta, children)
 
 
 def key_paths(structure: TreeDef, root: str = "") -> list[str]:
     """How a user writes the access to each leaf, as `params['w1'][0]`."""
     if structure.kind is LEAF_KIND:
         return [root]
-    keys = _known(structure.kind).keys(structure.meta, len(structure.children))
+    keys = known(structure.kind).keys(structure.meta, len(structure.children))
     return [path for key, child in zip(keys, structure.children, strict=True) for path in key_paths(child, root + key)]
 
 

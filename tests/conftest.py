@@ -10,6 +10,15 @@ settings.register_profile(
 settings.load_profile("fungrad")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_directory(tmp_path_factory):
+    """The disk cache of this run: empty at its start, so that no result comes from an earlier compiler."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FUNGRAD_CACHE_DIR", str(tmp_path_factory.mktemp("machine_code")))
+        patch.delenv("FUNGRAD_CACHE", raising=False)
+        yield
+
+
 def pytest_addoption(parser):
     parser.addoption(
         "--update-golden",

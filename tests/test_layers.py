@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "fungrad"
 
 LAYERS = [
-    ["errors", "tree"],
+    ["cache", "errors", "tree", "tree_code"],
     ["ir"],
     ["trace", "evaluate"],
     ["primitives"],

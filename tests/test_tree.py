@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fungrad as fg
-from fungrad import tree
+from fungrad import tree, tree_code
 from fungrad.errors import TreeError
 
 Point = namedtuple("Point", "x y")
@@ -136,3 +136,41 @@ def test_deep_trees():
     for _ in range(200):
         deep = [deep]
     assert tree.leaves(deep) == [1.0]
+
+
+# -- code for one structure -------------------------------------------------------------------------------------------
+
+
+@given(trees, trees)
+def test_generated_code_takes_apart_its_structure_and_no_other(t, other):
+    flat, structure = tree.flatten(t)
+    take = tree_code.flattener(structure)
+    assert take(t) == tuple(flat)
+    found, other_structure = take(other), tree.structure(other)
+    if other_structure == structure:
+        assert found == tuple(tree.leaves(other))
+    else:  # a container may stand where a leaf should be: whoever takes the leaves sees it
+        assert found is None or any(tree.structure(x) != tree.LEAF for x in found)
+
+
+@given(trees, st.data())
+def test_generated_code_builds_its_structure(t, data):
+    flat, structure = tree.flatten(t)
+    chosen = data.draw(st.lists(st.integers(0, max(len(flat) - 1, 0)), unique=True)) if flat else []
+    fixed = [(i, lambda i=i: flat[i]) for i in sorted(chosen)]
+    found = tree_code.builder(structure, fixed)([x for i, x in enumerate(flat) if i not in chosen])
+    assert found == t
+    assert type(found) is type(t)
+
+
+def test_generated_code_for_unusual_containers():
+    class Stack(list):
+        pass
+
+    tree.register(Stack, lambda s: (list(reversed(s)), len(s)), lambda _, c: Stack(reversed(list(c))))
+    t = {"b": Stack([1, 2]), "a": [], 3: ((),)}
+    flat, structure = tree.flatten(t)
+    assert tree_code.flattener(structure)(t) == tuple(flat) == (2, 1)
+    assert tree_code.builder(structure)(flat) == t
+    assert tree_code.flattener(structure)({"b": Stack([1, 2]), "a": [], 4: ((),)}) is None
+    assert tree_code.flattener(structure)({"b": Stack([1]), "a": [], 3: ((),)}) is None

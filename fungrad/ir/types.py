@@ -30,6 +30,8 @@ _SHORT = {
     np.dtype(np.float64): "f64",
 }
 
+_CANONICAL = {dtype: dtype for dtype in _SHORT}  # of the dtypes that are equal, such as C's long and long long, one
+
 
 class ArrayType:
     """Shape and dtype of an array. There is one object for each pair, so types compare by identity."""
@@ -83,7 +85,7 @@ def array_type(shape: tuple[int, ...], dtype: DType) -> ArrayType:
                 f"dtype {dtype} is not supported; fungrad works on bool, integers, float32 and float64. "
                 "Convert the array first, for example with x.astype(np.float64)."
             )
-        found = _INTERNED[key] = ArrayType(shape, np.dtype(dtype.type))
+        found = _INTERNED[key] = ArrayType(shape, _CANONICAL[dtype])
     return found
 
 

@@ -1,8 +1,9 @@
-"""Loop IR -> LLVM: one function for a whole program, which calls one for each piece of a long one.
+"""Loop IR -> LLVM: one function for a whole program, which calls one for each of its `stages`.
 
-The function takes a pointer for each input, constant and output and one for the arena of temporaries, and returns a
-status: 0, or 1 + the number of the guard that failed, or -1 if a host call raised, or -2 if there was no memory for a
-tape. Extents are static; pointers are `noalias`. Tapes are the C library's memory, freed on every way out.
+The function takes a pointer for each input, constant and output, one for the arena of temporaries and one for each
+host callback. It returns a status: 0, or 1 + the number of the guard that failed, or -1 if a host call raised, or -2 if
+there was no memory for a tape. Extents are static; pointers are `noalias`. Tapes are the C library's memory, freed on
+every way out.
 
 No fast-math flags are set but `reassoc` on short blocks of sums: contraction to fused multiply-add would make compiled
 results differ from NumPy's wherever two products cancel. (Matrix products and elementary functions use FMA inside,
@@ -11,13 +12,14 @@ where NumPy's own order of rounding is not defined either.)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from llvmlite import ir
 
 from fungrad.ir.types import DType
-from fungrad.jit import blas
+from fungrad.jit import blas, symbols
+from fungrad.jit.compiler import ENTRY
 from fungrad.jit.counted_loop import counted_loop
 from fungrad.jit.loops import (
     Apply,
@@ -41,62 +43,63 @@ from fungrad.jit.loops import (
     Statement,
     Store,
     View,
+    arena_layout,
     inner_statements,
     int_value,
     literal,
 )
 from fungrad.jit.native_math import I8, I32, I64, ScalarMath, memory_type, register_type
 from fungrad.jit.small_products import is_small, product_function
+from fungrad.jit.stages import Stage, stages
 
-ALIGNMENT = 64
 OUT_OF_MEMORY = -2
-PIECE = 200  # statements, after which a long program is cut
+CALLBACK = ir.FunctionType(I64, [I8.as_pointer().as_pointer()]).as_pointer()
 
 
-def arena_layout(program: Program) -> tuple[dict[Buffer, int], int]:
-    """The byte offset of each temporary in the arena, and the arena's size."""
-    offsets: dict[Buffer, int] = {}
-    size = 0
-    for buffer in program.temps:
-        offsets[buffer] = size
-        size += -(-buffer.type.size * buffer.type.dtype.itemsize // ALIGNMENT) * ALIGNMENT
-    return offsets, size
+def emit_module(program: Program) -> tuple[str, list[str]]:
+    """A module whose function `ENTRY` finds all pointers of a program in one table; and the names it imports."""
+    module = ir.Module(name=program.name)
+    function = emit_llvm(program, module)
+    entry = ir.Function(module, ir.FunctionType(I64, [I8.as_pointer().as_pointer()]), ENTRY)
+    b = ir.IRBuilder(entry.append_basic_block("entry"))
+    table = entry.args[0]
+    pointers = [b.load(b.gep(table, [I64(i)]), typ=I8.as_pointer()) for i in range(len(function.args))]
+    b.ret(b.call(function, [b.bitcast(p, x.type) for p, x in zip(pointers, function.args, strict=True)]))
+    return str(module), [name for name in module.globals if symbols.is_external(name)]
 
 
-def emit_llvm(program: Program, module: ir.Module, symbols: list[str]) -> ir.Function:
-    """Add the function of a program to an LLVM module.
-
-    Args:
-        program: what to emit.
-        module: where.
-        symbols: the registered names of the program's host calls, in order.
-    """
-    pieces = split(program.body)
-    functions = [_function(program, module) for _ in pieces]
+def emit_llvm(program: Program, module: ir.Module) -> ir.Function:
+    """Add the function of a program to an LLVM module."""
+    types = [*(_pointer(b) for b in program.arguments), I8.as_pointer(), *([CALLBACK] * len(program.hosts))]
+    function = _function(module, f"fungrad_program_{program.name}", types)
+    *pointers, arena = function.args[: len(program.arguments) + 1]
+    callbacks = function.args[len(program.arguments) + 1 :]
+    arguments = dict(zip(program.arguments, pointers, strict=True))
     offsets, _ = arena_layout(program)
-    for piece, function in zip(pieces, functions, strict=True):
-        _Emitter(program, function, symbols, offsets).run(piece)
-    return functions[0] if len(functions) == 1 else _in_turn(functions, _function(program, module))
+    b = ir.IRBuilder(function.append_basic_block("entry"))
+
+    def place(buffer: Buffer) -> ir.Value:
+        if buffer in arguments:
+            return arguments[buffer]
+        return b.bitcast(b.gep(arena, [I64(offsets[buffer])]), _pointer(buffer))
+
+    shared: dict[Hashable, ir.Function] = {}
+    for stage in stages(program):
+        if stage.key not in shared:
+            shared[stage.key] = _emit_stage(stage, module)
+        status = b.call(shared[stage.key], [*map(place, stage.memory), *(callbacks[h.number] for h in stage.hosts)])
+        with b.if_then(b.icmp_signed("!=", status, I64(0)), likely=False):
+            b.ret(status)
+    b.ret(I64(0))
+    return function
 
 
-def split(body: Sequence[Statement]) -> list[list[Statement]]:
-    """The statements of a program in pieces of some size, cut only where a stage begins.
-
-    LLVM's passes take more than linear time in the length of a function, so long programs become several.
-    """
-    pieces: list[list[Statement]] = [[]]
-    size = 0
-    for statement in body:
-        if isinstance(statement, Note) and size >= PIECE:
-            pieces.append([])
-            size = 0
-        pieces[-1].append(statement)
-        size += _count(statement)
-    return pieces
-
-
-def _count(statement: Statement) -> int:
-    return 1 + sum(map(_count, inner_statements(statement)))
+def _emit_stage(stage: Stage, module: ir.Module) -> ir.Function:
+    """A function of the memory and the host callbacks of a stage."""
+    types = [*map(_pointer, stage.memory), *([CALLBACK] * len(stage.hosts))]
+    function = _function(module, "fungrad_stage", types)
+    _Emitter(stage, function).run(stage.body)
+    return function
 
 
 def _tapes(statements: Sequence[Statement]) -> list[Buffer]:
@@ -109,11 +112,13 @@ def _tapes(statements: Sequence[Statement]) -> list[Buffer]:
     return list(found)
 
 
-def _function(program: Program, module: ir.Module) -> ir.Function:
-    """An empty function of all buffers of a program."""
-    types = [memory_type(b.type.dtype).as_pointer() for b in program.arguments]
-    signature = ir.FunctionType(I64, [*types, I8.as_pointer()])
-    function = ir.Function(module, signature, module.get_unique_name(f"fungrad_program_{program.name}"))
+def _pointer(buffer: Buffer) -> ir.Type:
+    return memory_type(buffer.type.dtype).as_pointer()
+
+
+def _function(module: ir.Module, name: str, types: Sequence[ir.Type]) -> ir.Function:
+    """An empty function of pointers that is not inlined: LLVM's passes take more than linear time in its length."""
+    function = ir.Function(module, ir.FunctionType(I64, types), module.get_unique_name(name))
     function.linkage = "internal"
     function.attributes.add("noinline")
     for argument in function.args:
@@ -121,40 +126,23 @@ def _function(program: Program, module: ir.Module) -> ir.Function:
     return function
 
 
-def _in_turn(pieces: Sequence[ir.Function], function: ir.Function) -> ir.Function:
-    """A function that calls the pieces one after another, as long as they succeed."""
-    b = ir.IRBuilder(function.append_basic_block("entry"))
-    for piece in pieces:
-        status = b.call(piece, function.args)
-        with b.if_then(b.icmp_signed("!=", status, I64(0)), likely=False):
-            b.ret(status)
-    b.ret(I64(0))
-    return function
-
-
 class _Emitter:
-    def __init__(self, program: Program, function: ir.Function, symbols: list[str], offsets: dict[Buffer, int]) -> None:
-        self.function = function
-        self.symbols = symbols
-        self.offsets = offsets
+    def __init__(self, stage: Stage, function: ir.Function) -> None:
         self.entry = ir.IRBuilder(function.append_basic_block("entry"))
         self.b = ir.IRBuilder(function.append_basic_block("body"))
         self.math = ScalarMath(self.b)
         self.locals: dict[str, ir.Value] = {}
         self.slots: dict[tuple[str, DType], ir.Value] = {}
         self.scalars: dict[tuple[str, Any], ir.Value] = {}
-        self.pointers: dict[Buffer, ir.Value] = dict(zip(program.arguments, function.args[:-1], strict=True))
+        count = len(stage.memory)
+        self.pointers: dict[Buffer, ir.Value] = dict(zip(stage.memory, function.args[:count], strict=True))
         self.tapes: dict[Buffer, tuple[ir.Value, ir.Value]] = {}  # where the memory and its number of rows are kept
+        self.callbacks = {h.number: x for h, x in zip(stage.hosts, function.args[count:], strict=True)}
 
     def pointer(self, buffer: Buffer) -> ir.Value:
-        """The start of a buffer's memory; of a temporary, computed once at the start of the function."""
+        """The start of a buffer's memory."""
         memory = buffer.memory
-        if memory in self.tapes:
-            return self.b.load(self.tapes[memory][0])
-        if memory not in self.pointers:
-            start = self.entry.gep(self.function.args[-1], [I64(self.offsets[memory])])
-            self.pointers[memory] = self.entry.bitcast(start, memory_type(memory.type.dtype).as_pointer())
-        return self.pointers[memory]
+        return self.b.load(self.tapes[memory][0]) if memory in self.tapes else self.pointers[memory]
 
     def run(self, statements: Sequence[Statement]) -> None:
         body = self.b.block
@@ -338,10 +326,7 @@ class _Emitter:
         for position, buffer in enumerate(buffers):
             address = b.bitcast(self.pointer(buffer), I8.as_pointer())
             b.store(address, b.gep(table, [I64(position)]))
-        symbol = self.symbols[call.number]
-        signature = ir.FunctionType(I64, [I8.as_pointer().as_pointer()])
-        function = b.module.globals.get(symbol) or ir.Function(b.module, signature, symbol)
-        status = b.call(function, [table])
+        status = b.call(self.callbacks[call.number], [table])
         self.leave_unless(b.icmp_signed("==", status, I64(0)), -1)
 
     # -- expressions -------------------------------------------------------------------------------

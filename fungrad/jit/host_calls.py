@@ -1,14 +1,14 @@
 """Calls from compiled code back to NumPy, for primitives that have no loops of their own.
 
-Each host call of a program is a C callback registered as an LLVM symbol. It receives the addresses of its operands and
-results, so it works from any compiled caller, the user's own njit functions included; it takes the GIL while it runs.
-An exception cannot cross compiled code: it is kept for the thread and raised again by whoever called the program.
+Each host call of a program is a C callback whose address is passed to the program. It receives the addresses of its
+operands and results, so it works from any compiled caller, the user's own njit functions included; it takes the GIL
+while it runs. An exception cannot cross compiled code: it is kept for the thread and raised again by whoever called
+the program.
 """
 
 from __future__ import annotations
 
 import ctypes
-import itertools
 import threading
 from typing import Any
 
@@ -17,8 +17,6 @@ import numpy as np
 from fungrad.jit.loops import Buffer, Host
 
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
-_NUMBERS = itertools.count()
-_ALIVE: list[Any] = []  # compiled code may be called as long as the process lives
 
 
 class _Pending(threading.local):
@@ -34,8 +32,8 @@ def take_error() -> BaseException | None:
     return error
 
 
-def register(call: Host) -> tuple[str, int]:
-    """A fresh symbol for a host call, and the address of its callback."""
+def callback(call: Host) -> Any:
+    """The C function of a host call; it must be kept as long as code that calls it."""
 
     def run(table: int) -> int:
         try:
@@ -53,9 +51,12 @@ def register(call: Host) -> tuple[str, int]:
             return 1
         return 0
 
-    callback = _CALLBACK(run)
-    _ALIVE.append(callback)
-    return f"fungrad_host_{next(_NUMBERS)}", ctypes.cast(callback, ctypes.c_void_p).value or 0
+    return _CALLBACK(run)
+
+
+def address(function: Any) -> int:
+    """The address of a C function."""
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
 
 
 def _view(address: int | None, buffer: Buffer) -> Any:

@@ -212,6 +212,9 @@ class Program:
         return (*self.inputs, *self.constants, *self.outputs)
 
 
+ALIGNMENT = 64  # of temporaries, in bytes
+
+
 def inner_statements(statement: Statement) -> list[Statement]:
     """The statements directly inside another."""
     match statement:
@@ -287,3 +290,13 @@ def nest(extents: Sequence[int], into: list[Statement]) -> tuple[tuple[Expr, ...
     """Append nested loops over all axes of a shape; as `loops_over`."""
     indices, body = loops_over(list(enumerate(extents)), into)
     return tuple(indices.values()), body
+
+
+def arena_layout(program: Program) -> tuple[dict[Buffer, int], int]:
+    """The byte offset of each temporary in the arena, and the arena's size."""
+    offsets: dict[Buffer, int] = {}
+    size = 0
+    for buffer in program.temps:
+        offsets[buffer] = size
+        size += -(-buffer.type.size * buffer.type.dtype.itemsize // ALIGNMENT) * ALIGNMENT
+    return offsets, size

@@ -1,13 +1,12 @@
-"""Program -> machine code, with Numba as the host.
+"""The program as an njit function, for the user's own compiled code.
 
-The loops are LLVM inside one `numba.extending.intrinsic`; a one-line njit function calls it. So Numba does what it is
-good at (unboxing arrays, calling conventions, linking, machine code) and never infers types of loops, which is what
-makes compiling njit source slow. This is the only module that imports numba; the emitters below it import llvmlite.
+The loops are LLVM inside one `numba.extending.intrinsic`; generated njit source around it checks, allocates and calls.
+So Numba does what it is good at (calling conventions, linking) and never infers types of loops, which is what makes
+compiling njit source slow. This is the only module that imports numba; calls from Python go through `runtime`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,25 +14,12 @@ from llvmlite import binding
 from numba import from_dtype, njit, types
 from numba.extending import intrinsic
 
-from fungrad.jit import blas, host_calls, vectortrig
-from fungrad.jit.emit_llvm import arena_layout, emit_llvm
-from fungrad.jit.loops import Buffer, Program
-from fungrad.jit.native_math import I64, libc_addresses, libm_addresses
+from fungrad.jit import host_calls, symbols
+from fungrad.jit.emit_llvm import CALLBACK, emit_llvm
+from fungrad.jit.loops import Buffer, Program, arena_layout
+from fungrad.jit.native_math import I64
 
-_registered = False
-
-
-def _register_symbols() -> None:
-    global _registered
-    if not _registered:
-        for symbol, address in libm_addresses().items():
-            binding.add_symbol(symbol, address)
-        for symbol, address in libc_addresses().items():
-            binding.add_symbol(symbol, address)
-        for dtype, name in blas.SYMBOLS.items():
-            binding.add_symbol(f"fungrad_blas_{name}", blas.address(dtype))
-        binding.add_symbol(vectortrig.SYMBOL, vectortrig.two_over_pi_table().ctypes.data)
-        _registered = True
+_ALIVE: list[Any] = []  # njit functions may be called as long as the process lives
 
 
 def kernel(program: Program) -> Any:
@@ -41,45 +27,31 @@ def kernel(program: Program) -> Any:
 
     Returns a status, see `emit_llvm`.
     """
-    _register_symbols()
-    symbols: list[str] = []
-    for call in program.hosts:
-        symbol, address = host_calls.register(call)
-        binding.add_symbol(symbol, address)
-        symbols.append(symbol)
+    callbacks = [host_calls.callback(call) for call in program.hosts]
+    _ALIVE.extend(callbacks)
 
     @intrinsic
     def run(typing_context: Any, arrays: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            function = emit_llvm(program, builder.module, symbols)
-            # The code holds addresses of this process. Using one that Numba knows of as such keeps Numba from caching
-            # callers on disk, where they would outlive the program.
+            function = emit_llvm(program, builder.module)
+            for name in filter(symbols.is_external, builder.module.globals):
+                binding.add_symbol(name, symbols.address(name))
+            # Code with addresses of this process must not outlive it. Using one that Numba knows of as such, if only
+            # the program's own, keeps Numba from caching callers on disk.
             address = context.add_dynamic_addr(builder, id(program), info=program.name)
             gone = builder.zext(builder.icmp_unsigned("==", address, address.type(None)), I64)
             pointers = []
             for position, type in enumerate(signature.args[0].types):
                 array = context.make_array(type)(context, builder, builder.extract_value(values[0], position))
                 pointers.append(builder.bitcast(array.data, function.args[position].type))
+            for callback in callbacks:
+                found = context.add_dynamic_addr(builder, host_calls.address(callback), info="host call")
+                pointers.append(builder.bitcast(found, CALLBACK))
             return builder.or_(builder.call(function, pointers), gone)
 
         return types.int64(arrays), generate
 
     return run
-
-
-def compile_native(program: Program) -> Callable[..., int]:
-    """Machine code for a program: a function of every input, constant and output array and the arena, all dense.
-
-    It releases the GIL and returns a status.
-    """
-    names = [b.name for b in program.arguments]
-    source = f"def {program.name}({', '.join(names)}, arena):\n    return kernel(({', '.join(names)}, arena))\n"
-    namespace: dict[str, Any] = {"kernel": kernel(program)}
-    exec(source, namespace)
-    arrays = [_array(b) for b in program.arguments]
-    signature = types.int64(*arrays, types.Array(types.uint8, 1, "C"))
-    compiled: Callable[..., int] = njit(signature, nogil=True)(namespace[program.name])
-    return compiled
 
 
 def compile_dispatcher(program: Program) -> Any:
@@ -145,7 +117,3 @@ def _type_check(buffer: Buffer) -> Any:
         return types.void(array), lambda context, builder, signature, values: context.get_dummy_value()
 
     return check
-
-
-def _array(buffer: Buffer) -> Any:
-    return types.Array(from_dtype(buffer.type.dtype), buffer.type.ndim, "C")

@@ -1,18 +1,19 @@
-"""A compiled graph as Python calls it: dense arrays in, fresh arrays out."""
+"""A compiled graph as Python calls it: arrays in, fresh arrays out."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from fungrad.errors import OutOfBoundsError
+from fungrad.errors import CompileError, OutOfBoundsError
 from fungrad.ir.graph import Graph
+from fungrad.ir.types import ArrayType
 from fungrad.jit.loops import Program
 from fungrad.jit.lower import lower
+from fungrad.jit.python_call import NativeCall, Plan, layout_is_known, native, portable
 from fungrad.passes import optimize
 
 
@@ -22,47 +23,57 @@ class Compiled:
     def __init__(self, graph: Graph) -> None:
         self.graph = optimize(graph)
         self.program: Program = lower(self.graph)
-        self._outputs = [b.type for b in self.program.outputs]
-        self._constants = [b.value for b in self.program.constants]
-        self._native: Callable[..., int] | None = None
-        self._lock = threading.Lock()
-        self._arenas: list[Any] = []  # free ones; a call takes one and puts it back
-        self._arena_size = 0
+        self._types = [b.type for b in self.program.inputs]
+        self._call: NativeCall | None = None
+        self._code: Any = None
 
-    def __call__(self, values: Sequence[Any]) -> list[Any]:
+    def __call__(self, values: Sequence[Any]) -> Sequence[Any]:
         """The outputs for values of the graph's input types; 0-d ones are NumPy scalars."""
-        native = self._native or self._compile()
-        arrays = [_dense(value) for value in values]
-        outputs = [np.empty(type.shape, type.dtype) for type in self._outputs]
-        try:
-            arena = self._arenas.pop()
-        except IndexError:
-            arena = np.empty(self._arena_size, np.uint8)
-        status = native(*arrays, *self._constants, *outputs, arena)
-        self._arenas.append(arena)
-        if status:
-            self._fail(status)
-        return [x if x.ndim else x[()] for x in outputs]
+        if self._call is None:
+            self._call = self.call([None] * len(self._types), [None] * len(self.program.outputs))
+        outs = self._call(tuple(values))
+        if outs is None:  # copies of what is not dense
+            outs = self._call(tuple(map(dense, values, self._types)))
+            if outs is None:
+                raise CompileError(f"{self.program.name}: its arguments do not fit it")
+        if type(outs) is not tuple:
+            self.fail(outs)
+        results: tuple[Any, ...] = outs
+        return results
+
+    def call(self, weak: Sequence[type | None], numbers: Sequence[type | None]) -> NativeCall:
+        """A function of a tuple of inputs, as `python_call` says.
+
+        Args:
+            weak: for each input the type of Python number it is, or None for NumPy's arrays and scalars.
+            numbers: for each output, the same.
+        """
+        from fungrad.jit import compiler
+        from fungrad.jit.machine_code import LOCK
+
+        program = self.program
+        with LOCK:  # compile once, also if several threads arrive together
+            code = self._code = self._code or compiler.code_of(program)
+        plan = Plan(
+            entry=code.address,
+            inputs=list(zip(self._types, weak, strict=True)),
+            outputs=[(b.type, number) for b, number in zip(program.outputs, numbers, strict=True)],
+            constants=[b.value for b in program.constants],
+            hosts=code.hosts,
+            arena_bytes=code.arena_bytes,
+            alive=code,
+        )
+        return native(plan, compiler.address_of_call()) if layout_is_known() else portable(plan)
 
     @cached_property
     def dispatcher(self) -> Any:
-        """The program as an njit function; made once, since machine code is never freed."""
+        """The program as an njit function; made once, since Numba never frees machine code."""
         from fungrad.jit.native import compile_dispatcher
 
         return compile_dispatcher(self.program)
 
-    def _compile(self) -> Callable[..., int]:
-        """Compile once, also if several threads arrive together."""
-        from fungrad.jit.emit_llvm import arena_layout
-        from fungrad.jit.native import compile_native
-
-        with self._lock:
-            if self._native is None:
-                self._arena_size = arena_layout(self.program)[1]
-                self._native = compile_native(self.program)
-            return self._native
-
-    def _fail(self, status: int) -> None:
+    def fail(self, status: int) -> None:
+        """Raise the error that a status stands for."""
         from fungrad.jit.emit_llvm import OUT_OF_MEMORY
         from fungrad.jit.host_calls import take_error
 
@@ -76,11 +87,8 @@ class Compiled:
         raise error if error is not None else RuntimeError(f"{self.program.name}: a call to NumPy failed")
 
 
-def _dense(value: Any) -> Any:
-    """An array as compiled code takes it: row-major, aligned, writeable; a copy if it is not."""
-    if type(value) is np.ndarray:
-        flags = value.flags
-        if flags.c_contiguous and flags.writeable and flags.aligned:
-            return value
-        return np.array(value, order="C")
-    return np.array(value)
+def dense(value: Any, type: ArrayType) -> Any:
+    """A copy as compiled code takes it: row-major, aligned, of the very dtype."""
+    copy = np.empty(type.shape, type.dtype)
+    copy[...] = value
+    return copy

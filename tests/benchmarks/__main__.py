@@ -13,7 +13,7 @@ from pathlib import Path
 import numba
 import numpy as np
 
-from tests.benchmarks import compiled, eager, figures
+from tests.benchmarks import compiled, eager, figures, overheads
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "measurements.md"
 
@@ -35,6 +35,7 @@ def page() -> str:
         f"| {name} | {ours:,.0f} | {plain:,.0f} | {best:,.0f} | {plain / ours:.1f} | {best / ours:.1f} |"
         for name, ours, plain, best in compiled.main()
     )
+    overhead_rows = "\n".join(f"| {' | '.join(row)} |" for row in overheads.main())
     return f"""# Measurements
 
 Written by `python -m tests.benchmarks --write` on {date.today()}: {processor()}, {figures.cores()} cores,
@@ -64,6 +65,16 @@ values that are read once where they are read, and stores the others.
 | case | fungrad | JAX plain | JAX best | plain ratio | best ratio |
 |---|---|---|---|---|---|
 {compiled_rows}
+
+## Overheads beside JAX
+
+What a compiled function costs besides computing (`python -m tests.benchmarks.overheads`). Ratios are JAX's time over
+ours; above 1 we are faster. Compile times are of new programs in a process that has compiled before. The training step
+is that of a network 784-256-128-10, batch 128; fresh processes are timed from their first import.
+
+| what | fungrad | JAX | ratio |
+|---|---|---|---|
+{overhead_rows}
 """
 
 

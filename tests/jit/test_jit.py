@@ -401,30 +401,6 @@ def test_an_argument_changed_in_place_is_traced():
     np.testing.assert_array_equal(fg.jit(fg.grad(double))(x), np.full(3, 2.0))
 
 
-def test_a_long_program_in_pieces_computes_the_same(monkeypatch):
-    from fungrad.jit import emit_llvm
-
-    def f(x):
-        for i in range(30):
-            x = np.sin(x) + x[::-1] * np.sum(x) / (i + 1)
-        return x[np.array([1, 0])]
-
-    whole = fg.jit(f)(X)
-    monkeypatch.setattr(emit_llvm, "PIECE", 7)
-    assert len(emit_llvm.split(fg.jit(f)._compiled((X,), {}).program.body)) > 10
-    np.testing.assert_array_equal(fg.jit(lambda x: f(x))(X), whole)
-
-
-def test_failures_leave_a_program_in_pieces(monkeypatch):
-    from fungrad.jit import emit_llvm
-
-    monkeypatch.setattr(emit_llvm, "PIECE", 1)
-    f = fg.jit(lambda x, i: np.cos(np.sin(x)[i]) + 1.0)
-    with pytest.raises(OutOfBoundsError):
-        f(X, np.array([7]))
-    np.testing.assert_allclose(f(X, np.array([1])), np.cos(np.sin(X[[1]])) + 1.0, rtol=1e-15)
-
-
 def test_numba_does_not_cache_callers_of_a_dispatcher(tmp_path):
     kernel = fg.jit(fg.grad(lambda w: np.sum(w**2))).dispatcher(X)
     source = tmp_path / "caller.py"

@@ -1,0 +1,104 @@
+"""Program -> machine code in memory, by way of the disk cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+
+import fungrad.cache
+from fungrad.jit import host_calls, python_call, symbols
+from fungrad.jit.loops import Program, arena_layout
+from fungrad.jit.machine_code import LOCK, Library, compile_text, processor
+from fungrad.jit.stages import form_of
+
+ENTRY = "fungrad_entry"  # the function of a program, see `emit_llvm`
+CALL = "fungrad_call"  # the function behind all calls, see `emit_call`
+
+
+class Code:
+    """The machine code of a program and what it needs to run; lives as long as this object."""
+
+    def __init__(self, program: Program, library: Library) -> None:
+        self._library = library
+        self._callbacks = [host_calls.callback(call) for call in program.hosts]
+        self.address = library.address(ENTRY)
+        self.hosts: Sequence[int] = [host_calls.address(x) for x in self._callbacks]
+        self.arena_bytes = arena_layout(program)[1]
+
+
+def code_of(program: Program) -> Code:
+    """The machine code of a program."""
+
+    def text() -> tuple[str, list[str]]:
+        from fungrad.jit.emit_llvm import emit_module
+
+        return emit_module(program)
+
+    return Code(program, _library(repr(form_of(program)), ENTRY, text, symbols.address))
+
+
+@cache
+def address_of_call() -> int:
+    """The address of the function behind all calls, made once for the process."""
+    return _call_library().address(CALL)
+
+
+@cache
+def _call_library() -> Library:
+    def text() -> tuple[str, list[str]]:
+        from fungrad.jit.emit_call import emit_call
+
+        return emit_call()
+
+    return _library(CALL, CALL, text, python_call.address)
+
+
+def _library(
+    meaning: str, export: str, text: Callable[[], tuple[str, list[str]]], address: Callable[[str], int]
+) -> Library:
+    """The library of a module: from the cache if it can be, else compiled and stored.
+
+    Args:
+        meaning: what the module computes; the same compiler makes the same code of it.
+        export: the function it has.
+        text: makes the module in LLVM's language and the names it imports.
+        address: of an imported name.
+    """
+    with LOCK:
+        key = hashlib.sha256(f"{_compiler()}\n{meaning}".encode()).hexdigest()
+        found = fungrad.cache.load(key)
+        if found is not None:
+            head, _, code = found.partition(b"\n")
+            try:
+                return Library(code, [export], _imports(json.loads(head), address))
+            except Exception:  # it needs a name that this process does not have, for example
+                pass
+        source, names = text()
+        code = compile_text(source)
+        library = Library(code, [export], _imports(names, address))
+        fungrad.cache.store(key, json.dumps(names).encode() + b"\n" + code)
+        return library
+
+
+def _imports(names: Sequence[str], address: Callable[[str], int]) -> Mapping[str, int]:
+    return {name: address(name) for name in names}
+
+
+@cache
+def _compiler() -> str:
+    """What tells this compiler from every other: its own source, LLVM's version and the processor."""
+    source = hashlib.sha256()
+    try:
+        for path in sorted(Path(__file__).parent.glob("*.py")):
+            source.update(path.name.encode() + b"\0" + path.read_bytes())
+    except OSError:
+        source.update(os.urandom(16))  # not to be told from others: what is stored will not be found again
+    versions: Any = (llvmlite.__version__, llvmlite.binding.llvm_version_info)
+    return f"{source.hexdigest()} {versions} {processor()}"

@@ -1,0 +1,76 @@
+"""LLVM text -> object code -> functions in memory. The only module that runs LLVM for calls from Python.
+
+Object code is plain bytes: it refers to what it calls by name, so it can be kept and linked again in another process.
+What is linked lives as long as the `Library` that holds it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from llvmlite import binding
+
+LOCK = threading.RLock()
+"""Held while LLVM works, and while the process forks: a child must not inherit a compiler in the middle of its work."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=LOCK.acquire, after_in_parent=LOCK.release, after_in_child=LOCK.release)
+
+_NUMBERS = itertools.count()
+
+
+class Library:
+    """Functions in memory, by name: their addresses hold as long as this object."""
+
+    def __init__(self, code: bytes, exports: Sequence[str], imports: Mapping[str, int]) -> None:
+        builder = binding.JITLibraryBuilder().add_object_img(code).add_current_process()
+        for name, address in imports.items():
+            builder.import_symbol(name, address)
+        for name in exports:
+            builder.export_symbol(name)
+        with LOCK:
+            self._tracker = builder.link(_linker(), f"fungrad_{next(_NUMBERS)}")
+
+    def address(self, name: str) -> int:
+        """Where an exported function begins."""
+        return int(self._tracker[name])
+
+
+def compile_text(text: str) -> bytes:
+    """Optimized object code for this processor from a module in LLVM's language."""
+    with LOCK:
+        target = _target_machine()
+        module = binding.parse_assembly(text)
+        module.triple, module.data_layout = binding.get_default_triple(), str(target.target_data)
+        tuning = binding.create_pipeline_tuning_options(speed_level=3)
+        tuning.loop_vectorization = tuning.slp_vectorization = True
+        tuning.loop_unrolling = False  # takes up to a third of the time; docs/design/decisions.md
+        passes = binding.create_pass_builder(target, tuning)
+        passes.getModulePassManager().run(module, passes)
+        return bytes(target.emit_object(module))
+
+
+def processor() -> tuple[str, str, str]:
+    """What machine code depends on: the target, the processor and its features."""
+    return binding.get_default_triple(), binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()
+
+
+@cache
+def _target_machine() -> Any:
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    triple, name, features = processor()
+    return binding.Target.from_triple(triple).create_target_machine(name, features, opt=3, reloc="pic")
+
+
+@cache
+def _linker() -> Any:
+    _target_machine()
+    linker = binding.create_lljit_compiler()
+    linker._owned = True  # never closed: libraries may go later than this module
+    return linker

@@ -1,0 +1,183 @@
+"""From Python to machine code and back: checks the arguments, makes the results, calls without the GIL.
+
+    call(leaves)  ->  a tuple of results     if the leaves are dense arrays and numbers of the compiled types
+                      None                   if they are not: nothing has run
+                      a status               if the program failed, see `emit_llvm`
+
+`native` makes such a function from a `Plan`: a C function that reads the fields of array objects at the places NumPy's
+and CPython's binary interfaces fix, so a call costs a few ten nanoseconds an array. There is one piece of machine code
+for all programs (`emit_call`), which goes through the words of a plan. `portable` says the same in Python, and is used
+where the places of the fields are not the known ones.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from fungrad.ir.types import ArrayType
+
+Leaf = tuple[ArrayType, type | None]  # for a Python number its type: bool, int or float
+NativeCall = Callable[[tuple[Any, ...]], Any]
+
+# where fields are, in bytes
+HEAD: int = object.__basicsize__  # of numbers, the value
+TYPE = HEAD - 8
+TUPLE: int = tuple.__basicsize__  # of tuples, the first item
+DATA, RANK, EXTENTS, DESCRIPTOR, FLAGS = HEAD, HEAD + 8, HEAD + 16, HEAD + 40, HEAD + 48  # of arrays
+DENSE = 0x0001 | 0x0100  # C-contiguous and aligned
+
+# the words of a plan: a header, a record for each input and each output, pointers to constants and host callbacks
+ENTRY, INPUTS, OUTPUTS, CONSTANTS, HOSTS, ARENA_BYTES, ARENAS, HEADER = range(8)
+KIND, SCALAR, DTYPE, NDIM, SHAPE, RECORD = range(6)
+ARRAY, NUMPY_SCALAR, FLOAT, INTEGER, BOOL = range(5)  # kinds
+_KINDS: dict[type | None, int] = {float: FLOAT, int: INTEGER, bool: BOOL}
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What a call of one program is: where its code is, what it takes and what it gives."""
+
+    entry: int
+    inputs: Sequence[Leaf]
+    outputs: Sequence[Leaf]
+    constants: Sequence[Any]
+    hosts: Sequence[int]  # addresses
+    arena_bytes: int
+    alive: Any = None  # what must live as long as the function
+    arenas: list[Any] = field(default_factory=list)  # free ones; a call takes one and puts it back
+
+
+def native(plan: Plan, call: int) -> NativeCall:
+    """A C function that carries out a plan; `call` is the address of the code of `emit_call`."""
+    records = []
+    shapes = [np.array(type.shape, np.int64) for type, _ in (*plan.inputs, *plan.outputs)]
+    for (type, number), shape in zip((*plan.inputs, *plan.outputs), shapes, strict=True):
+        kind = _KINDS[number] if number else ARRAY if type.shape else NUMPY_SCALAR
+        scalar = 0 if kind == ARRAY else id(number or type.dtype.type)
+        records += [kind, scalar, id(type.dtype), type.ndim, shape.ctypes.data]
+    counts = [len(plan.inputs), len(plan.outputs), len(plan.constants), len(plan.hosts)]
+    header = [plan.entry, *counts, plan.arena_bytes, id(plan.arenas)]
+    words = np.array([*header, *records, *(x.ctypes.data for x in plan.constants), *plan.hosts], np.int64)
+    method = _Method(b"compiled", call, _ONE_ARGUMENT, None)
+    function: NativeCall = _new_function(ctypes.addressof(method), (words, plan, shapes, method), None)
+    return function
+
+
+def portable(plan: Plan) -> NativeCall:
+    """The same as a Python function that needs to know nothing about the memory of Python objects."""
+    entry = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(plan.entry)
+
+    def fits(leaf: Any, type_: ArrayType, number: type | None) -> bool:
+        if type(leaf) is np.ndarray and not number:
+            return bool(
+                leaf.dtype == type_.dtype
+                and leaf.shape == type_.shape
+                and leaf.flags.c_contiguous
+                and leaf.flags.aligned
+            )
+        return type_.shape == () and type(leaf) is (number or type_.dtype.type)
+
+    def call(leaves: tuple[Any, ...]) -> Any:
+        if len(leaves) != len(plan.inputs) or not all(
+            fits(x, *leaf) for x, leaf in zip(leaves, plan.inputs, strict=True)
+        ):
+            return None
+        try:
+            inputs = [np.asarray(x, type.dtype) for x, (type, _) in zip(leaves, plan.inputs, strict=True)]
+        except OverflowError:
+            return None
+        outputs = [np.empty(type.shape, type.dtype) for type, _ in plan.outputs]
+        arena = np.empty(plan.arena_bytes, np.uint8)
+        pointers = [x.ctypes.data for x in (*inputs, *plan.constants, *outputs, arena)]
+        status = entry((ctypes.c_void_p * (len(pointers) + len(plan.hosts)))(*pointers, *plan.hosts))
+        if status:
+            return status
+        results = zip(outputs, plan.outputs, strict=True)
+        return tuple([x if x.ndim else number(x[()]) if number else x[()] for x, (_, number) in results])
+
+    return call
+
+
+@cache
+def layout_is_known() -> bool:
+    """Whether objects have their fields where `emit_call` looks for them."""
+
+    def word(address: int, type: Any = ctypes.c_int64) -> Any:
+        return type.from_address(address).value
+
+    if HEAD != 16 or ctypes.sizeof(ctypes.c_void_p) != 8 or sys.byteorder != "little":
+        return False
+    x = np.arange(6.0, dtype=np.float32).reshape(2, 3)
+    turned = x.T
+    fields: list[tuple[Any, Any]] = [
+        (word(id(x) + TYPE), id(np.ndarray)),
+        (word(id(x) + DATA), x.ctypes.data),
+        (word(id(x) + RANK, ctypes.c_int32), 2),
+        (word(word(id(x) + EXTENTS)), 2),
+        (word(word(id(x) + EXTENTS) + 8), 3),
+        (word(id(x) + DESCRIPTOR), id(x.dtype)),
+        (word(id(x) + FLAGS, ctypes.c_int32) & DENSE, DENSE),
+        (word(id(turned) + FLAGS, ctypes.c_int32) & DENSE, 0x0100),
+    ]
+    pair, number = (x, None), 2.5
+    fields += [
+        (word(id(pair) + TUPLE), id(x)),
+        (word(id(pair) + HEAD), 2),
+        (word(id(number) + HEAD, ctypes.c_double), 2.5),
+    ]
+    for scalar in (np.float64(2.5), np.float32(2.5), np.int64(-3), np.int16(-3), np.uint8(200), np.True_):
+        seen = (ctypes.c_char * scalar.itemsize).from_address(id(scalar) + HEAD).raw
+        fields.append((seen, scalar.tobytes()))
+    return all(found == expected for found, expected in fields)
+
+
+class _Method(ctypes.Structure):
+    """PyMethodDef."""
+
+    _fields_ = [
+        ("name", ctypes.c_char_p),
+        ("function", ctypes.c_void_p),
+        ("flags", ctypes.c_int),
+        ("doc", ctypes.c_char_p),
+    ]
+
+
+_ONE_ARGUMENT = 0x0008  # METH_O
+_new_function = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.py_object)(
+    ("PyCFunction_NewEx", ctypes.pythonapi)
+)
+
+# -- what the machine code of calls refers to -------------------------------------------------------------------------
+
+OBJECT = "fungrad_object_"
+_OBJECTS = {"None": None, "tuple": tuple, "ndarray": np.ndarray, "uint8": np.dtype(np.uint8)}
+_ARRAY_FUNCTIONS = {"PyArray_Scalar": 60, "PyArray_NewFromDescr": 94}  # positions in the table of NumPy's C interface
+
+
+def address(name: str) -> int:
+    """The address of an object or a function of Python or NumPy by the name `emit_call` gives it.
+
+    Raises:
+        KeyError: there is no such name.
+    """
+    if name.startswith(OBJECT):
+        return id(_OBJECTS[name.removeprefix(OBJECT)])
+    if name.startswith("PyArray_"):
+        from numpy._core import _multiarray_umath  # type: ignore[attr-defined]
+
+        pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+            ("PyCapsule_GetPointer", ctypes.pythonapi)
+        )
+        table = pointer(_multiarray_umath._ARRAY_API, None)
+        return int(ctypes.c_void_p.from_address(table + 8 * _ARRAY_FUNCTIONS[name]).value or 0)
+    function = getattr(ctypes.pythonapi, name, None)
+    if function is None:
+        raise KeyError(name)
+    return ctypes.cast(function, ctypes.c_void_p).value or 0

@@ -1,0 +1,270 @@
+"""The disk cache: found again, never wrong, whatever happens to its files."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fungrad as fg
+from fungrad import cache
+from fungrad.jit import compiler, machine_code
+from fungrad.jit.stages import form_of
+from fungrad.primitives.sort import ArgSort
+from fungrad.trace import bind
+
+ROOT = Path(__file__).parents[2]
+X = np.linspace(-1, 1, 7)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """An empty cache of its own."""
+    monkeypatch.setenv("FUNGRAD_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.delenv("FUNGRAD_CACHE", raising=False)
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+    """The number of times LLVM has compiled, in a list."""
+    count = [0]
+
+    def compile_text(text):
+        count[0] += 1
+        return machine_code.compile_text(text)
+
+    monkeypatch.setattr(compiler, "compile_text", compile_text)
+    return count
+
+
+def run():
+    """A program made anew: elementwise, a product, a bounds check and a call to NumPy."""
+
+    def f(x):
+        order = bind(ArgSort(0), np.sin(x))
+        return np.outer(x, x) @ np.exp(x[order]) + 0.25
+
+    return fg.jit(f)(X)
+
+
+def expected():
+    return np.outer(X, X) @ np.exp(X[np.argsort(np.sin(X))]) + 0.25
+
+
+def test_what_was_compiled_is_found_again(place, compiled):
+    run()
+    first = compiled[0]
+    assert first > 0
+    np.testing.assert_allclose(run(), expected(), rtol=1e-13)
+    assert compiled[0] == first
+    assert cache.entries() == len(list(place.iterdir())) >= 1
+    assert cache.size() == sum(path.stat().st_size for path in place.iterdir())
+    cache.clear()
+    assert cache.entries() == cache.size() == 0
+    run()
+    assert compiled[0] == first + 1
+
+
+def test_the_directory_is_private(place):
+    run()
+    assert place.stat().st_mode & 0o777 == 0o700
+
+
+def test_it_can_be_turned_off(place, compiled, monkeypatch):
+    monkeypatch.setenv("FUNGRAD_CACHE", "0")
+    run()
+    run()
+    assert compiled[0] == 2
+    assert cache.directory() is None
+    assert cache.entries() == 0
+    assert not place.exists()
+
+
+def damages(content):
+    yield b""
+    for length in (1, 20, 40, 60, len(content) // 2, len(content) - 1):
+        yield content[:length]
+    yield content + b"\0"
+    rng = np.random.default_rng(0)
+    for position in [0, 25, 60, *rng.integers(0, len(content), 12)]:
+        yield content[:position] + bytes([content[position] ^ 1 << int(rng.integers(8))]) + content[position + 1 :]
+
+
+def test_damaged_entries_are_compiled_again(place):
+    run()
+    (path,) = place.glob("*.code")
+    content = path.read_bytes()
+    for damaged in damages(content):
+        path.write_bytes(damaged)
+        np.testing.assert_allclose(run(), expected(), rtol=1e-13)
+        assert path.read_bytes() == content
+
+
+def test_an_entry_under_the_name_of_another_is_not_used(place):
+    fg.jit(lambda x: x + 1.0)(X)
+    (one,) = place.iterdir()
+    fg.jit(lambda x: x + 2.0)(X)
+    (two,) = set(place.iterdir()) - {one}
+    two.write_bytes(one.read_bytes())
+    np.testing.assert_array_equal(fg.jit(lambda x: x + 2.0)(X), X + 2.0)
+
+
+@pytest.mark.parametrize("names", ['["fungrad_libm_nothing"]', '["other"]', "[]", "{", "3"])
+def test_an_entry_that_does_not_link_is_compiled_again(place, compiled, names, monkeypatch):
+    """Whole, but not made by this compiler: it needs what this process does not have."""
+    keys = []
+    monkeypatch.setattr(cache, "load", lambda key, load=cache.load: keys.append(key) or load(key))
+    run()
+    text = """
+        declare i64 @no_such_function_anywhere(i8*)
+        define i64 @fungrad_entry(i8* %table) {
+          %status = call i64 @no_such_function_anywhere(i8* %table)
+          ret i64 %status
+        }"""
+    code = machine_code.compile_text(text)
+    cache.store(keys[0], names.encode() + b"\n" + code)
+    before = compiled[0]
+    np.testing.assert_allclose(run(), expected(), rtol=1e-13)
+    assert compiled[0] == before + 1
+
+
+def test_a_place_that_cannot_be_used_is_not_used(tmp_path, place, monkeypatch):
+    file = tmp_path / "file"
+    file.write_text("")
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    link = tmp_path / "link"
+    link.symlink_to(private)
+    for path in (file, file / "below", shared, link, Path("/proc/none")):
+        monkeypatch.setenv("FUNGRAD_CACHE_DIR", str(path))
+        np.testing.assert_allclose(run(), expected(), rtol=1e-13)
+        assert cache.entries() == 0
+    assert not list(shared.iterdir())
+    assert not list(private.iterdir())
+
+
+def test_a_full_disk_is_no_error(place, monkeypatch):
+    def replace(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", replace)
+    np.testing.assert_allclose(run(), expected(), rtol=1e-13)
+    assert not list(place.iterdir())
+
+
+def test_what_was_not_used_for_longest_goes_first(place, monkeypatch):
+    monkeypatch.setattr(cache, "LIMIT", 3500)
+    for i in range(6):
+        monkeypatch.setattr(cache, "_stores", 0)
+        cache.store(f"key{i}", bytes(1000))
+        path = place / f"key{i}.code"
+        if path.exists():
+            os.utime(path, (1000 + i, 1000 + i))
+        if i == 2:
+            assert cache.load("key0") == bytes(1000)
+    assert [i for i in range(6) if cache.load(f"key{i}") is not None] == [0, 4, 5]
+
+
+def test_programs_that_differ_have_different_keys():
+    x32 = X.astype(np.float32)
+    programs = [
+        (lambda x: x + 1.0, (X,)),
+        (lambda x: x + 1.5, (X,)),
+        (lambda x: x + 1.0, (x32,)),
+        (lambda x: x + 1.0, (X[:3],)),
+        (lambda x: x - 1.0, (X,)),
+        (lambda x: np.copysign(x, 0.0), (X,)),
+        (lambda x: np.copysign(x, -0.0), (X,)),
+        (lambda x, y: np.sin(x) - y, (X, X)),
+        (lambda x, y: np.sin(y) - x, (X, X)),
+        (lambda x: (np.sin(x), np.cos(x)), (X,)),
+        (lambda x: (np.cos(x), np.sin(x)), (X,)),
+        (lambda x, i: x[i], (X, np.array([1]))),
+        (lambda x: bind(ArgSort(0), x), (X,)),
+    ]
+    forms = [repr(form_of(fg.jit(f)._compiled(args, {}).program)) for f, args in programs]
+    assert len(set(forms)) == len(forms)
+    again = [repr(form_of(fg.jit(lambda *a, f=f: f(*a))._compiled(args, {}).program)) for f, args in programs]
+    assert again == forms
+
+
+# -- several processes ------------------------------------------------------------------------------------------------
+
+WORK = """
+import sys
+import numpy as np
+import fungrad as fg
+x = np.linspace(-1, 1, 7)
+for i in range(int(sys.argv[1])):
+    found = fg.jit(lambda x: np.sin(x) * i + x[::-1])(x)
+    np.testing.assert_allclose(found, np.sin(x) * i + x[::-1], rtol=1e-14, atol=1e-15)
+    print(i, flush=True)
+"""
+
+
+def start(place, count):
+    environment = {**os.environ, "FUNGRAD_CACHE_DIR": str(place), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", WORK, str(count)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(process):
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    return out
+
+
+def check_racing(place, rounds, processes, count):
+    for round in range(rounds):
+        if round % 2 == 0:
+            cache.clear()
+        running = [start(place, count) for _ in range(processes)]
+        for process in running:
+            finish(process)
+
+
+def check_kills(place, kills):
+    """Killed while it compiles and writes, at any moment: what is left is whole or not there."""
+    rng = np.random.default_rng(0)
+    for _ in range(kills):
+        process = start(place, 1000)
+        process.stdout.readline()
+        time.sleep(rng.uniform(0, 0.05))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        if rng.integers(4) == 0:
+            cache.clear()
+    finish(start(place, 20))
+
+
+def test_processes_that_race(place):
+    check_racing(place, 1, 3, 3)
+
+
+def test_processes_that_are_killed(place):
+    check_kills(place, 3)
+
+
+@pytest.mark.fuzz
+def test_many_processes_that_race(place):
+    check_racing(place, 20, 6, 5)
+
+
+@pytest.mark.fuzz
+def test_many_processes_that_are_killed(place):
+    check_kills(place, 100)
+
+
+def test_threads_share_it(place):
+    with ThreadPoolExecutor(6) as pool:
+        for found in pool.map(lambda _: run(), range(12)):
+            np.testing.assert_allclose(found, expected(), rtol=1e-13)
