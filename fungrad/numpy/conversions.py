@@ -82,7 +82,9 @@ def to_number(kind: str) -> Any:
 
     def method(self: Tracer) -> Any:
         if _is_plain(self) and self.size == 1:
-            value = need_value(self, f"{kind}()", "Keep it an array, or mark the argument static under jit and unmapped under vmap.")
+            value = need_value(
+                self, f"{kind}()", "Keep it an array, or mark the argument static under jit and unmapped under vmap."
+            )
             return convert(value.item())
         _refuse_number(self, kind)
 

@@ -46,8 +46,7 @@ def mapped_applications(draw, name, dtype, sizes=(3, 1, 0)):
     given_operands = mixed(operands_of_examples(op, inputs, size, draw(rngs())), inputs, batched)
     ndim = op.infer(*map(type_of, inputs)).ndim
     in_axes = tuple(
-        draw(st.integers(-x.ndim, x.ndim - 1)) if has else None
-        for x, has in zip(given_operands, batched, strict=True)
+        draw(st.integers(-x.ndim, x.ndim - 1)) if has else None for x, has in zip(given_operands, batched, strict=True)
     )
     return op, inputs, size, given_operands, batched, in_axes, draw(st.integers(-ndim - 1, ndim))
 

@@ -69,7 +69,9 @@ def assert_same(found: Any, expected: Any, message: str = "") -> None:
     np.testing.assert_allclose(found, expected, rtol=rtol, atol=rtol, err_msg=message)
 
 
-def check_batch_rule(op: Any, inputs: Sequence[Any], rng: np.random.Generator, sizes: Sequence[int] = (3, 1, 0)) -> None:
+def check_batch_rule(
+    op: Any, inputs: Sequence[Any], rng: np.random.Generator, sizes: Sequence[int] = (3, 1, 0)
+) -> None:
     """Everything that holds for the batch rule of a primitive."""
     type = op.infer(*map(type_of, inputs))
     for size in sizes:
