@@ -53,6 +53,10 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0, axis_size: int | None
     check_callable("vmap", f)
     in_axes = tuple(in_axes) if isinstance(in_axes, list) else in_axes
     check_axes("in_axes", in_axes)
+    if not (in_axes is None or isinstance(in_axes, tuple | int | np.integer)):
+        raise ArgumentError(
+            f"vmap: in_axes must be an int, None or a tuple with one item for each positional argument, got {in_axes}."
+        )
     check_axes("out_axes", out_axes)
     check_axis_size(axis_size)
 
@@ -74,8 +78,7 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0, axis_size: int | None
             index them, and operators in place do not change them."""
             own = dict(zip(examples.positions, tracers, strict=True))
             full = [
-                own[i] if i in own else shared.input(x) if type(x) is np.ndarray and x.ndim else x
-                for i, x in enumerate(leaves)
+                own[i] if i in own else shared.input(x) if _is_traced_if_shared(x) else x for i, x in enumerate(leaves)
             ]
             given, named = tree.unflatten(structure, full)
             return f(*given, **named)
@@ -107,6 +110,8 @@ def _read(leaves: Sequence[Any], layout: _Layout, axis_size: int | None) -> _Exa
     extents: list[Extent] = []
     for position, (leaf, axis, path) in enumerate(zip(leaves, layout.axes, layout.paths, strict=True)):
         if axis is None:
+            if _is_traced_if_shared(leaf):
+                as_leaf(leaf, path)  # of a dtype that can be traced
             continue
         value, weak = as_leaf(leaf, path)
         if weak:
@@ -119,6 +124,11 @@ def _read(leaves: Sequence[Any], layout: _Layout, axis_size: int | None) -> _Exa
         values.append(move_axis(value, axis, 0))
         extents.append(Extent(path, axis, value.shape[axis]))
     return _Examples(common_size(extents, axis_size), positions, values)
+
+
+def _is_traced_if_shared(leaf: Any) -> bool:
+    """Whether a leaf that all examples share is traced; numbers and all else reach the function as they are."""
+    return type(leaf) is np.ndarray and leaf.ndim > 0
 
 
 def _apply(example: Function, examples: _Examples, out_axes: Any, name: str, leaves: Sequence[Any]) -> Any:

@@ -11,6 +11,7 @@ from fungrad.errors import (
     ArgumentError,
     AxisError,
     ConcretizationError,
+    DtypeError,
     OutOfBoundsError,
     ShapeError,
     TreeError,
@@ -448,6 +449,16 @@ REFUSED = {
     "not a function": (lambda: vmap(X), ArgumentError, "vmap takes a function, got ndarray"),
     "axis that is no int": (lambda: vmap(np.sin, 0.5), ArgumentError, "in_axes must be an int, None or a pytree"),
     "axis that is a bool": (lambda: vmap(np.sin, 0, (True,)), ArgumentError, "out_axes must be an int.*got True"),
+    "axes that are no tuple": (
+        lambda: vmap(lambda p: p["a"], {"a": 0}),
+        ArgumentError,
+        "in_axes must be an int, None or a tuple with one item for each positional argument, got {'a': 0}",
+    ),
+    "a shared array of objects": (
+        lambda: vmap(lambda x, t: x, (0, {"t": None}))(X, {"t": np.array([None, "a"])}),
+        DtypeError,
+        r"t\['t'\]: dtype object is not supported",
+    ),
     "size that is no int": (lambda: vmap(np.sin, axis_size=-1), ArgumentError, "axis_size must be a non-negative int"),
     "wrong number of axes": (
         lambda: vmap(np.sin, (0, None))(X),
