@@ -16,8 +16,11 @@ from fungrad.errors import (
     ShapeError,
     TreeError,
 )
+from fungrad.evaluate import evaluate
+from fungrad.ir.verify import verify
 from fungrad.jit.call import Call
 from fungrad.trace import _STATE
+from fungrad.transforms.batch import batched_graph
 
 vmap, grad, jit = fg.vmap, fg.grad, fg.jit
 RNG = np.random.default_rng(0)
@@ -292,6 +295,8 @@ def test_compiled_functions_stay_compiled_under_vmap():
     assert seen == [[(4, 3), ()]]
     same(found["y"], np.sin(X) * 2)
     same(found["s"], X.sum(1))
+    f = jit(lambda x, t: (x + 1, t * 2))  # a result that no example influences
+    same(vmap(f, (0, None))(X, Y[0])[1], np.stack([2 * Y[0]] * 4))
     f = jit(lambda w, x: np.sum(np.tanh(x @ w)))
     found, seen = calls(vmap(grad(f), (None, 0)), W, X)
     assert (4, 3) in seen[0]
@@ -316,6 +321,16 @@ def test_compiled_functions_become_part_of_a_compiled_program(f):
     assert not any(type(e.op) is Call for e in jit(f).graph(W, X).equations)
     assert not any(type(e.op) is Call for e in fg.make_graph(f)(W, X).equations)
     assert _STATE.programs == 0
+
+
+@pytest.mark.parametrize("forced", [False, True])
+def test_batched_graph(forced):
+    graph = fg.make_graph(lambda x, w: (x * w, np.sin(w)))(X[0], Y[0])
+    found = verify(batched_graph(graph, 4, (True, False), (False, forced)))
+    assert [str(v.type) for v in found.inputs] == ["f64[4,3]", "f64[3]"]
+    product, sine = evaluate(found, X, Y[0])
+    same(product, X * Y[0])
+    same(sine, np.stack([np.sin(Y[0])] * 4) if forced else np.sin(Y[0]))
 
 
 def test_a_failed_trace_leaves_no_program_behind():
