@@ -6,6 +6,8 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from fungrad import tree
 from fungrad.arguments import as_leaf, check_callable, function_name, leaf_paths, parameter_names
 from fungrad.axes import Axis, Extent, argument_axes, check_axes, check_axis_size, common_size, from_front, leaf_axes
@@ -13,7 +15,7 @@ from fungrad.errors import ArgumentError
 from fungrad.ir.types import array_type
 from fungrad.primitives.shape import move_axis
 from fungrad.results import own
-from fungrad.trace import Tracer, trace
+from fungrad.trace import Trace, Tracer, trace
 from fungrad.transforms.batch import evaluate_batched, repeat
 
 Function = Callable[..., Any]
@@ -26,8 +28,8 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0, axis_size: int | None
         f: a function of one example: of arrays and pytrees of arrays, written in NumPy.
         in_axes: which axis of the positional arguments counts the examples: an int for all of them, or a tuple with
             one item for each: an int (negative counts from the end), None for an argument that all examples share, or
-            a pytree of these that is a prefix of the argument. Shared arguments reach `f` as they are, so they may be
-            anything. Keyword arguments are mapped over axis 0.
+            a pytree of these that is a prefix of the argument. Shared leaves may be anything; numbers reach `f` as they
+            are. Keyword arguments are mapped over axis 0.
         out_axes: where the axis of the examples goes in the result: an int, None for what is the same for all
             examples, or a pytree of these that is a prefix of the result.
         axis_size: how many examples there are; needed only if no argument is mapped.
@@ -51,6 +53,10 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0, axis_size: int | None
     check_callable("vmap", f)
     in_axes = tuple(in_axes) if isinstance(in_axes, list) else in_axes
     check_axes("in_axes", in_axes)
+    if not (in_axes is None or isinstance(in_axes, tuple | int | np.integer)):
+        raise ArgumentError(
+            f"vmap: in_axes must be an int, None or a tuple with one item for each positional argument, got {in_axes}."
+        )
     check_axes("out_axes", out_axes)
     check_axis_size(axis_size)
 
@@ -65,16 +71,19 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0, axis_size: int | None
     @functools.wraps(f, updated=())
     def mapped(*args: Any, **kwargs: Any) -> Any:
         leaves, structure = tree.flatten((args, kwargs))
-        mapping = _read(leaves, layout(structure), axis_size)
+        examples = _read(leaves, layout(structure), axis_size)
 
-        def example(*tracers: Any) -> Any:
-            full = list(leaves)
-            for position, tracer in zip(mapping.positions, tracers, strict=True):
-                full[position] = tracer
+        def example(shared: Trace, tracers: Sequence[Any]) -> Any:
+            """`f` for one example. Shared arrays are traced too, by a level that knows their values: then tracers may
+            index them, and operators in place do not change them."""
+            own = dict(zip(examples.positions, tracers, strict=True))
+            full = [
+                own[i] if i in own else shared.input(x) if _is_traced_if_shared(x) else x for i, x in enumerate(leaves)
+            ]
             given, named = tree.unflatten(structure, full)
             return f(*given, **named)
 
-        return _apply(example, mapping, out_axes, f"the result of {function_name(f)}", leaves)
+        return _apply(example, examples, out_axes, f"the result of {function_name(f)}", leaves)
 
     return mapped
 
@@ -86,39 +95,44 @@ class _Layout(NamedTuple):
     paths: list[str]
 
 
-class _Mapping(NamedTuple):
+class _Examples(NamedTuple):
     """The mapped leaves of a call."""
 
     size: int
-    positions: list[int]
+    positions: list[int]  # among all leaves
     values: list[Any]  # with the examples along the leading axis
 
 
-def _read(leaves: Sequence[Any], layout: _Layout, axis_size: int | None) -> _Mapping:
+def _read(leaves: Sequence[Any], layout: _Layout, axis_size: int | None) -> _Examples:
     """Take the mapped leaves, checked, and bring their axes to the front."""
-    positions = [i for i, axis in enumerate(layout.axes) if axis is not None]
+    positions: list[int] = []
     values: list[Any] = []
     extents: list[Extent] = []
-    for i in positions:
-        axis, path = layout.axes[i], layout.paths[i]
-        assert axis is not None
-        value, weak = as_leaf(leaves[i], path)
+    for position, (leaf, axis, path) in enumerate(zip(leaves, layout.axes, layout.paths, strict=True)):
+        if axis is None:
+            if _is_traced_if_shared(leaf):
+                as_leaf(leaf, path)  # of a dtype that can be traced
+            continue
+        value, weak = as_leaf(leaf, path)
         if weak:
             raise ArgumentError(
                 f"vmap: {path} is a Python number, which has no axis to map over. Put None at its place in in_axes, "
                 "or pass an array with one number for each example."
             )
         axis = from_front("in_axes", axis, path, value)
-        extents.append(Extent(path, axis, value.shape[axis]))
+        positions.append(position)
         values.append(move_axis(value, axis, 0))
-    return _Mapping(common_size(extents, axis_size), positions, values)
+        extents.append(Extent(path, axis, value.shape[axis]))
+    return _Examples(common_size(extents, axis_size), positions, values)
 
 
-def _apply(example: Function, mapping: _Mapping, out_axes: Any, name: str, leaves: Sequence[Any]) -> Any:
-    """The result of a function of the mapped leaves of one example, for all examples.
+def _is_traced_if_shared(leaf: Any) -> bool:
+    """Whether a leaf that all examples share is traced; numbers and all else reach the function as they are."""
+    return type(leaf) is np.ndarray and leaf.ndim > 0
 
-    `leaves` are arrays that the result must not share.
-    """
+
+def _apply(example: Function, examples: _Examples, out_axes: Any, name: str, leaves: Sequence[Any]) -> Any:
+    """The result of a function of one example for all of them. Arrays among `leaves` are not shared with it."""
     structure = tree.LEAF
     axes: list[Axis] = []
     paths: list[str] = []
@@ -127,7 +141,7 @@ def _apply(example: Function, mapping: _Mapping, out_axes: Any, name: str, leave
 
     def flat(*tracers: Any) -> list[Any]:
         nonlocal structure
-        found, structure = tree.flatten(example(*tracers))
+        found, structure = tree.flatten(example(shared, tracers))
         axes[:] = leaf_axes("out_axes", out_axes, name, structure)
         paths[:] = tree.key_paths(structure, name)
         for i, x in enumerate(found):
@@ -137,15 +151,14 @@ def _apply(example: Function, mapping: _Mapping, out_axes: Any, name: str, leave
             results.append(x)
         return [results[i] for i in traced]
 
-    types = [array_type(x.shape[1:], x.dtype) for x in mapping.values]
-    graph, captures = trace(flat, types, purpose="vmap", whole=False)
-    arguments = [*captures, *mapping.values]
-    batched = [*[False] * len(captures), *[True] * len(mapping.values)]
-    found = [
-        _place(x, has, mapping.size, axes[i], paths[i])
-        for i, x, has in zip(traced, *evaluate_batched(graph, mapping.size, arguments, batched), strict=True)
-    ]
-    for i, x in zip(traced, own(found, leaves), strict=True):
+    with Trace("vmap", concrete=True) as shared:
+        types = [array_type(x.shape[1:], x.dtype) for x in examples.values]
+        graph, captures = trace(flat, types, purpose="vmap", whole=False)
+    arguments = [*(x.value if x.owner is shared else x for x in captures), *examples.values]
+    batched = [*[False] * len(captures), *[True] * len(examples.values)]
+    found = evaluate_batched(graph, examples.size, arguments, batched)
+    placed = [_place(x, has, examples.size, axes[i], paths[i]) for i, x, has in zip(traced, *found, strict=True)]
+    for i, x in zip(traced, own(placed, leaves), strict=True):
         results[i] = x
     return tree.unflatten(structure, results)
 

@@ -31,6 +31,7 @@ def page() -> str:
     """The measured tables as a page."""
     rows = "\n".join(f"| {what} | {figure} |" for what, figure in figures.table())
     eager_rows = "\n".join(f"| {name} | {ratio:.2f} |" for name, ratio in eager.main().items())
+    mine, other = eager.per_example()
     compiled_rows = "\n".join(
         f"| {name} | {ours:,.0f} | {plain:,.0f} | {best:,.0f} | {plain / ours:.1f} | {best / ours:.1f} |"
         for name, ours, plain, best in compiled.main()
@@ -55,6 +56,11 @@ Time of fungrad over time of autograd; below 1 is faster.
 | gradient of | ratio |
 |---|---|
 {eager_rows}
+
+## Eager gradients of each example beside JAX
+
+`vmap(grad(loss), (None, 0, 0))` of a network 64-32-10 for 32 examples, nothing compiled on either side:
+{mine:.1f} ms, JAX {other:.1f} ms, ratio {mine / other:.2f}.
 
 ## Compiled gradients beside JAX
 
