@@ -15,7 +15,7 @@ from fungrad.jitted import jit as jit
 
 __version__ = "0.1.0"
 
-_LATER = ("nn", "optim", "train")  # loaded when first used
+_LATER = ("nn", "optim", "random", "train")  # loaded when first used
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -21,7 +21,7 @@ LAYERS = [
     ["jit"],
     ["numpy"],
     ["arguments", "api", "jitted"],
-    ["nn", "optim", "train"],
+    ["nn", "optim", "random", "train"],
 ]
 """From the bottom up. A module may import from its own layer and from those before it."""
 

@@ -26,7 +26,21 @@ from fungrad.ir.graph import Const, Equation, Graph, Operand, Var
 from fungrad.ir.primitive import Primitive
 
 RESERVED = frozenset(
-    (*kwlist, "np", "range", "host", "select", "convert", "clip", "erf", "logistic", "kernel", "arena")
+    (
+        *kwlist,
+        "np",
+        "range",
+        "host",
+        "select",
+        "convert",
+        "clip",
+        "erf",
+        "erf_inv",
+        "logistic",
+        "threefry2x32",
+        "kernel",
+        "arena",
+    )
 )
 """Names with a meaning in generated code, where the Vars of a graph keep theirs."""
 
