@@ -45,7 +45,7 @@ def _erf(x: Any) -> Any:
 def _erf_inv(x: Any) -> Any:
     from scipy.special import erfinv  # imported late, as above
 
-    return erfinv(x)
+    return np.copysign(erfinv(x), x)  # SciPy's loses the sign of zero
 
 
 def _logistic(x: Any) -> Any:
