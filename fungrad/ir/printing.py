@@ -34,10 +34,11 @@ RESERVED = frozenset(
         "select",
         "convert",
         "grown",
-        "grown",
         "clip",
         "erf",
+        "erf_inv",
         "logistic",
+        "threefry2x32",
         "kernel",
         "arena",
     )

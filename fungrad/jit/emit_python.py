@@ -37,6 +37,7 @@ from fungrad.jit.loops import (
     View,
 )
 from fungrad.primitives.elementwise import ROWS
+from fungrad.primitives.random import threefry2x32
 
 _INFIX = {
     "add": "+",
@@ -55,6 +56,11 @@ _INFIX = {
     "logical_and": "and",
     "logical_or": "or",
 }
+_OWN: dict[str, Any] = {
+    **{name: row.function for name, row in ROWS.items() if not isinstance(row.function, np.ufunc)},
+    "threefry2x32": threefry2x32,
+}
+"""The operations that NumPy has no function for."""
 
 
 def emit_python(program: Program) -> str:
@@ -216,8 +222,7 @@ def _expr(expr: Expr, inner: bool = False) -> str:
                 )
             only_literals = all(isinstance(x, Literal) for x in args)
             texts = [_typed(x) if isinstance(x, Literal) and only_literals else _expr(x) for x in args]
-            function = ROWS[op].function
-            name = f"np.{function.__name__}" if isinstance(function, np.ufunc) else op
+            name = op if op in _OWN else f"np.{ROWS[op].function.__name__}"
             return f"{name}({', '.join(texts)})"
 
 
@@ -243,8 +248,7 @@ def run_source(program: Program, inputs: Sequence[Any]) -> list[Any]:
     def host(position: int, *arrays: Any) -> Any:
         return program.hosts[position].op.evaluate(*arrays)
 
-    functions = {name: row.function for name, row in ROWS.items() if not isinstance(row.function, np.ufunc)}
-    namespace: dict[str, Any] = {**functions, "np": np, "host": host, "convert": _convert, "grown": _grown}
+    namespace: dict[str, Any] = {**_OWN, "np": np, "host": host, "convert": _convert, "grown": _grown}
     exec(compile(source, file, "exec"), namespace)
     outputs = [np.empty(b.type.shape, b.type.dtype) for b in program.outputs]
     arrays = [np.array(x, dtype=b.type.dtype, order="C") for x, b in zip(inputs, program.inputs, strict=True)]

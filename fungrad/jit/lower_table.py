@@ -12,13 +12,22 @@ from typing import TYPE_CHECKING
 
 from fungrad.ir.graph import Equation
 from fungrad.ir.types import BOOL
-from fungrad.jit import lower_dot, lower_index, lower_pointwise, lower_reduce, lower_regions, lower_shape
+from fungrad.jit import (
+    lower_dot,
+    lower_index,
+    lower_pointwise,
+    lower_random,
+    lower_reduce,
+    lower_regions,
+    lower_shape,
+)
 from fungrad.jit.loops import Expr
 from fungrad.jit.scope import Scope
 from fungrad.primitives.contract import Dot
 from fungrad.primitives.convert import Convert
 from fungrad.primitives.elementwise import Elementwise
 from fungrad.primitives.index import Gather, Scatter, ScatterAdd
+from fungrad.primitives.random import Threefry
 from fungrad.primitives.reduce import ArgReduce, CumSum, Reduce, Sum
 from fungrad.primitives.shape import Broadcast, Concatenate, Flip, Pad, Reshape, Slice, Transpose
 from fungrad.regions.adjoint import Adjoint
@@ -37,6 +46,7 @@ POINTWISE: dict[type, Callable[[Lowering, Equation, tuple[Expr, ...], Scope], Ex
     Transpose: lower_pointwise.transpose,
     Slice: lower_pointwise.slice,
     Flip: lower_pointwise.flip,
+    Threefry: lower_random.threefry,
 }
 
 MOVEMENTS: frozenset[type] = frozenset({Broadcast, Transpose, Slice, Flip})
@@ -71,6 +81,8 @@ def is_native(eqn: Equation) -> bool:
             return first.kind == "f"  # of integers, NumPy raises for negative exponents and warns about 1 / 0
         case Elementwise("left_shift" | "right_shift"):
             return False  # NumPy defines shifts by the width and more, machines do not
+        case Elementwise("nextafter"):
+            return False  # the neighbour of a bound: rare, and of few numbers
         case Convert(dtype):
             return not (first.kind == "f" and dtype.kind == "u")  # out of range differs between machines
         case Dot():

@@ -17,7 +17,7 @@ import numpy as np
 from llvmlite import ir
 
 from fungrad.ir.types import DType
-from fungrad.jit import vectormath
+from fungrad.jit import native_threefry, vector_erf_inv, vectormath
 
 I1, I8, I32, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
 F32, F64 = ir.FloatType(), ir.DoubleType()
@@ -120,6 +120,8 @@ class ScalarMath:
             return getattr(self.b, {"bitwise_and": "and_", "bitwise_or": "or_", "bitwise_xor": "xor"}[op])(*args)
         if op == "invert":
             return self.b.not_(args[0])
+        if op == "threefry2x32":
+            return native_threefry.threefry2x32(self.b, *args)
         if kind == "f":
             return self.floats(op, args, dtypes[0], exact)
         if kind == "b":
@@ -181,6 +183,8 @@ class ScalarMath:
             return self.power(args, dtype)
         if op in vectormath.FUNCTIONS:
             return vectormath.apply(op, b, args[0])
+        if op == "erf_inv":
+            return vector_erf_inv.apply(b, args[0])
         if op in LIBM and op != "cbrt":
             return self.libm(op, *args)
         if op in INTRINSICS:

@@ -24,7 +24,7 @@ from fungrad.numpy.promotion import (
 )
 from fungrad.primitives.convert import convert
 from fungrad.primitives.create import full
-from fungrad.primitives.elementwise import ELEMENTWISE, ROWS, erf, logistic
+from fungrad.primitives.elementwise import ELEMENTWISE, ROWS, erf, erf_inv, logistic
 from fungrad.trace import Tracer, bind, concrete_value, user_line
 
 ROW_OF: dict[Any, str] = {
@@ -234,6 +234,7 @@ COMPOSITES: dict[Any, Callable[..., Any]] = {
 
 SCIPY: dict[str, Callable[..., Any]] = {
     "erf": lambda x: erf(as_float(x)),
+    "erfinv": lambda x: erf_inv(as_float(x)),
     "erfc": lambda x: 1 - erf(as_float(x)),
     "expit": lambda x: logistic(as_float(x)),
     "logit": _logit,

@@ -43,6 +43,12 @@ def _erf(x: Any) -> Any:
     return erf(x)
 
 
+def _erf_inv(x: Any) -> Any:
+    from scipy.special import erfinv  # imported late, as above
+
+    return np.copysign(erfinv(x), x)  # SciPy's loses the sign of zero
+
+
 def _logistic(x: Any) -> Any:
     e = np.exp(-np.abs(np.asarray(x, np.float64)))  # never overflows; in double, as NumPy's float32 exp is 2 ulp off
     return np.where(x >= 0, 1 / (1 + e), e / (1 + e))[()].astype(x.dtype, copy=False)
@@ -59,6 +65,11 @@ def _clip(x: Any, low: Any, high: Any) -> Any:
 def erf(x: Value) -> Value:
     """The error function."""
     return bind(Elementwise("erf"), x)
+
+
+def erf_inv(x: Value) -> Value:
+    """The inverse of the error function: y with erf(y) = x, for x between -1 and 1."""
+    return bind(Elementwise("erf_inv"), x)
 
 
 def logistic(x: Value) -> Value:
@@ -139,6 +150,7 @@ ROWS: dict[str, Row] = {
     "abs": Row(np.absolute, (lambda t, out, x: t * np.sign(x),)),
     "sign": Row(np.sign, (None,)),
     "copysign": Row(np.copysign, (lambda t, out, x, y: t * np.sign(x) * np.copysign(np.ones_like(y), y), None)),
+    "nextafter": Row(np.nextafter, (lambda t, out, x, y: t, None)),
     # exponentials and logarithms
     "exp": Row(np.exp, (lambda t, out, x: t * out,)),
     "exp2": Row(np.exp2, (lambda t, out, x: LN2 * t * out,)),
@@ -152,6 +164,7 @@ ROWS: dict[str, Row] = {
     ),
     "logistic": Row(_logistic, (lambda t, out, x: t * out * (1 - out),)),
     "erf": Row(_erf, (lambda t, out, x: (2 / math.sqrt(math.pi)) * t * np.exp(-x * x),)),
+    "erf_inv": Row(_erf_inv, (lambda t, out, x: (math.sqrt(math.pi) / 2) * t * np.exp(out * out),)),
     # trigonometric and hyperbolic
     "sin": Row(np.sin, (lambda t, out, x: t * np.cos(x),)),
     "cos": Row(np.cos, (lambda t, out, x: -t * np.sin(x),)),

@@ -17,6 +17,7 @@ from fungrad.primitives.contract import Dot
 from fungrad.primitives.convert import Convert
 from fungrad.primitives.elementwise import ELEMENTWISE, ROWS
 from fungrad.primitives.index import Gather, Scatter, ScatterAdd
+from fungrad.primitives.random import Threefry
 from fungrad.primitives.reduce import ArgReduce, CumSum, Reduce, Sum
 from fungrad.primitives.shape import Broadcast, Concatenate, Flip, Pad, Reshape, Slice, Transpose, repeated
 from fungrad.primitives.sort import ArgSort
@@ -279,6 +280,11 @@ MISTAKES: dict[str, tuple[Any, list[Any], Callable[[Any], Rule]]] = {
         ScatterAdd(),
         [CUBE[0], CUBE[1], np.array([1, 1, 0])],
         lambda op: Scatter().batch,
+    ),
+    "threefry: every example with the first key": (
+        Threefry((3,)),
+        [np.array([1, 2], np.uint32), np.array(5, np.uint64)],
+        _where((True, True), lambda key, start: Threefry((3,)).evaluate(np.repeat(key[:1], len(key), 0), start)),
     ),
 }
 

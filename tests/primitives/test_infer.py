@@ -9,6 +9,7 @@ from fungrad.primitives.contract import Dot
 from fungrad.primitives.convert import Convert
 from fungrad.primitives.elementwise import ELEMENTWISE, ROWS
 from fungrad.primitives.index import Gather, Scatter, ScatterAdd
+from fungrad.primitives.random import Threefry
 from fungrad.primitives.reduce import ArgReduce, CumSum, Reduce, Sum
 from fungrad.primitives.shape import Broadcast, Concatenate, Flip, Pad, Reshape, Slice, Transpose
 from fungrad.primitives.sort import ArgSort
@@ -60,6 +61,10 @@ BAD = [
     (ArgReduce("max", 0), [t(0)], ShapeError, "no elements"),
     (ArgReduce("min", 2), [t(3)], AxisError, "axes"),
     (CumSum(1), [t(3)], AxisError, "axes"),
+    (Threefry((3,)), [t(2), t(dtype=np.uint64)], ShapeError, r"key has type f64\[2\], expected u32"),
+    (Threefry((3,)), [t(3, dtype=np.uint32), t(dtype=np.uint64)], ShapeError, "key has type"),
+    (Threefry((3,)), [t(2, dtype=np.uint32), t()], DtypeError, "start has type f64"),
+    (Threefry((3,)), [t(2, dtype=np.uint32), t(1, dtype=np.uint64)], ShapeError, "start has type"),
     (ArgSort(1), [t(3)], AxisError, "not an axis"),
     (Dot((0,), (0,)), [t(3), t(4)], ShapeError, "axis 0 of .* different extents"),
     (Dot((0,), (0,)), [t(3), t(3, dtype=np.float32)], DtypeError, "one dtype"),

@@ -17,6 +17,7 @@ from fungrad.primitives.contract import Dot
 from fungrad.primitives.convert import Convert
 from fungrad.primitives.elementwise import ELEMENTWISE, ROWS
 from fungrad.primitives.index import Gather, Scatter, ScatterAdd
+from fungrad.primitives.random import Threefry
 from fungrad.primitives.reduce import ArgReduce, CumSum, Reduce, Sum
 from fungrad.primitives.shape import Broadcast, Concatenate, Flip, Pad, Reshape, Slice, Transpose
 from fungrad.primitives.sort import ArgSort
@@ -209,6 +210,13 @@ def _convert(draw: st.DrawFn, dtype: Any) -> Application:
     return Application(Convert(np.dtype(target)), [_array(draw(rngs()), draw(shapes()), dtype)])
 
 
+@st.composite
+def _threefry(draw: st.DrawFn, dtype: Any) -> Application:
+    rng, batch = draw(rngs()), draw(shapes(max_dims=2))
+    key, start = (rng.integers(0, 2**32, shape) for shape in ((*batch, 2), batch))
+    return Application(Threefry(draw(shapes(max_dims=2))), [key.astype(np.uint32), np.asarray(start).astype(np.uint64)])
+
+
 EXAMPLES: dict[str, Callable[[Any], Strategy]] = {
     **{row: (lambda dtype, row=row: _elementwise(row, dtype)) for row in ROWS},
     "Broadcast": _broadcast,
@@ -228,5 +236,6 @@ EXAMPLES: dict[str, Callable[[Any], Strategy]] = {
     "Scatter": lambda dtype: _scatter(Scatter(), dtype),
     "ScatterAdd": lambda dtype: _scatter(ScatterAdd(), dtype),
     "Convert": _convert,
+    "Threefry": _threefry,
 }
 """From a name and a float dtype to a strategy of applications."""

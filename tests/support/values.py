@@ -74,6 +74,7 @@ _DOMAINS: dict[str, Draw] = {
     "arcsin": _between(-0.8, 0.8),
     "arccos": _between(-0.8, 0.8),
     "arctanh": _between(-0.8, 0.8),
+    "erf_inv": _between(-0.8, 0.8),
     "arccosh": _between(1.3, 3),
     "floor": lambda rng, shape: [_fractional(rng, shape)],
     "ceil": lambda rng, shape: [_fractional(rng, shape)],
@@ -99,7 +100,7 @@ _GENERAL_ROWS = (
     "neg square cbrt reciprocal abs sign exp exp2 expm1 logistic erf sin cos arctan sinh cosh tanh arcsinh logical_not "
     "isnan isinf isfinite signbit stop_gradient"
 )
-_GENERAL2_ROWS = "add sub mul div copysign logaddexp arctan2 hypot"
+_GENERAL2_ROWS = "add sub mul div copysign nextafter logaddexp arctan2 hypot"
 _DOMAINS |= dict.fromkeys(_GENERAL_ROWS.split(), _one_nonzero) | dict.fromkeys(_GENERAL2_ROWS.split(), _two_nonzero)
 
 INTEGER_ROWS = frozenset(["bitwise_and", "bitwise_or", "bitwise_xor", "invert", "left_shift", "right_shift"])
