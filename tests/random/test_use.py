@@ -38,7 +38,7 @@ def test_mapped_keys_give_what_each_key_gives(draw):
     keys = random.split(KEY, 5)
     expected = np.stack([draw(key) for key in keys])
     np.testing.assert_array_equal(fg.vmap(draw)(keys), expected)
-    np.testing.assert_array_equal(fg.jit(fg.vmap(draw))(keys), expected)
+    np.testing.assert_allclose(fg.jit(fg.vmap(draw))(keys), expected, rtol=1e-6)  # erf_inv to a few ulp
 
 
 def test_a_key_from_a_traced_seed():
