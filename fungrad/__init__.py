@@ -18,6 +18,11 @@ from fungrad.custom import remat as remat
 from fungrad.forward import jvp as jvp
 from fungrad.forward import linear_transpose as linear_transpose
 from fungrad.forward import linearize as linearize
+from fungrad.jacobians import hessian as hessian
+from fungrad.jacobians import hvp as hvp
+from fungrad.jacobians import jacfwd as jacfwd
+from fungrad.jacobians import jacobian as jacobian
+from fungrad.jacobians import jacrev as jacrev
 from fungrad.jitted import jit as jit
 from fungrad.vmapped import vmap as vmap
 

@@ -22,7 +22,7 @@ LAYERS = [
     ["jit"],
     ["numpy"],
     ["arguments", "results", "axes", "api", "forward", "jitted", "vmapped"],
-    ["lax"],
+    ["lax", "jacobians"],
     ["custom"],
     ["nn", "optim", "random", "train"],
 ]
