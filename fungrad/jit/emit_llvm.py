@@ -19,6 +19,7 @@ from llvmlite import ir
 from fungrad.errors import CompileError
 from fungrad.ir.types import DType
 from fungrad.jit import blas
+from fungrad.jit.assumptions import Assume, accumulators, is_worthwhile
 from fungrad.jit.counted_loop import counted_loop
 from fungrad.jit.loops import (
     Apply,
@@ -126,6 +127,7 @@ class _Emitter:
         self.b = ir.IRBuilder(function.append_basic_block("body"))
         self.math = ScalarMath(self.b)
         self.locals: dict[str, ir.Value] = {}
+        self.depth = 0  # of loops around the statement that is emitted
         self.slots: dict[tuple[str, DType], ir.Value] = {}
         self.scalars: dict[tuple[str, Any], ir.Value] = {}
         self.pointers: dict[Buffer, ir.Value] = dict(zip(program.arguments, function.args[:-1], strict=True))
@@ -150,8 +152,11 @@ class _Emitter:
         match statement:
             case Note():
                 pass
-            case Loop(index=index, extent=extent, body=body):
-                self.loop(index.name, extent, lambda: self.statements(body))
+            case Loop():
+                if self.depth == 0 and is_worthwhile(statement):
+                    self.twice(statement)
+                else:
+                    self.nest(statement)
             case Let(local=local, value=value):
                 self.locals[local.name] = self.expr(value)
             case Assign(local=local, value=value):
@@ -175,6 +180,23 @@ class _Emitter:
     def statements(self, body: Sequence[Statement]) -> None:
         for statement in body:
             self.statement(statement)
+
+    def nest(self, loop: Loop) -> None:
+        self.depth += 1
+        self.loop(loop.index.name, loop.extent, lambda: self.statements(loop.body))
+        self.depth -= 1
+
+    def twice(self, loop: Loop) -> None:
+        """A loop that assumes ordinary arguments; if they were not, what it changed is put back and it runs again."""
+        b = self.b
+        before = {slot: b.load(slot) for key in accumulators(loop) if (slot := self.slots.get(key)) is not None}
+        assume = self.math.assume = Assume(b, self.entry)
+        self.nest(loop)
+        self.math.assume = None
+        with b.if_then(assume.broken(), likely=False):
+            for slot, value in before.items():
+                b.store(value, slot)
+            self.nest(loop)
 
     def loop(self, name: str, extent: Expr, body: Callable[[], None]) -> None:
         count = int_value(extent)

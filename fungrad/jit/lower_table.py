@@ -57,8 +57,6 @@ def is_native(eqn: Equation) -> bool:
     match eqn.op:
         case Elementwise("pow" | "reciprocal"):
             return first.kind == "f"  # of integers, NumPy raises for negative exponents and warns about 1 / 0
-        case Elementwise("left_shift" | "right_shift"):
-            return False  # NumPy defines shifts by the width and more, machines do not
         case Convert(dtype):
             return not (first.kind == "f" and dtype.kind == "u")  # out of range differs between machines
         case Dot():

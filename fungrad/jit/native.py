@@ -18,7 +18,7 @@ from numba.extending import intrinsic
 from fungrad.jit import blas, host_calls, vectortrig
 from fungrad.jit.emit_llvm import arena_layout, emit_llvm
 from fungrad.jit.loops import Buffer, Program
-from fungrad.jit.native_math import I64, libm_addresses
+from fungrad.jit.native_math import FMOD, I64, fmod_address
 
 _registered = False
 
@@ -26,8 +26,7 @@ _registered = False
 def _register_symbols() -> None:
     global _registered
     if not _registered:
-        for symbol, address in libm_addresses().items():
-            binding.add_symbol(symbol, address)
+        binding.add_symbol(FMOD, fmod_address())
         for dtype, name in blas.SYMBOLS.items():
             binding.add_symbol(f"fungrad_blas_{name}", blas.address(dtype))
         binding.add_symbol(vectortrig.SYMBOL, vectortrig.two_over_pi_table().ctypes.data)
