@@ -145,9 +145,19 @@ class Number:
         return ir.Constant(self.bits_type, value)
 
     def polynomial(self, coefficients: Sequence[float]) -> Number:
-        """Horner's rule, highest power first."""
-        total = self.lift(coefficients[0])
-        for c in coefficients[1:]:
+        """Horner's rule, highest power first.
+
+        Of a long one, all but the last steps, where rounding matters, are two in the square, neither of which waits for
+        the other.
+        """
+        steps = list(coefficients)
+        total = self.lift(steps.pop(0))
+        if len(coefficients) >= 10:
+            square = self * self
+            upper, steps = coefficients[:-2], list(coefficients[-2:])
+            even, odd = (square.polynomial(upper[::-1][start::2][::-1]) for start in (0, 1))
+            total = odd.times_plus(self, even)
+        for c in steps:
             total = total.times_plus(self, c)
         return total
 

@@ -75,7 +75,9 @@ def points(row: str, dtype: Any, count: int, seed: int = 0) -> tuple[Any, ...]:
     sign = rng.choice([-1.0, 1.0], len(x))
     if row in ("hypot", "arctan2"):
         near = rng.integers(0, 2, len(x)) == 0
-        return (sign * wide).astype(dtype), np.where(near, wide * np.exp(3 * x / limit), wide[::-1]).astype(dtype)
+        with np.errstate(over="ignore"):
+            other = np.where(near, wide * np.exp(3 * x / limit), wide[::-1]).astype(dtype)
+            return (sign * wide).astype(dtype), other
     if row == "pow":
         base = np.where(np.abs(x) < 3, np.abs(1 + x / 8), wide)
         with np.errstate(all="ignore"):
