@@ -11,8 +11,8 @@ loop is emitted twice:
                                                             for i in range(n):
                                                                 out[i] = any_sin(x[i])
 
-Running a loop again gives what running it once gives only if it reads nothing that it writes; accumulators in
-registers are put back to what they were.
+Only some loops may run twice: those that read nothing they write, write to places that do not depend on data, which
+the first run may compute wrongly, and check nothing. Accumulators in registers are put back to what they were.
 """
 
 from __future__ import annotations
@@ -22,47 +22,47 @@ from collections.abc import Iterator, Sequence
 from llvmlite import ir
 
 from fungrad.ir.types import DType
-from fungrad.jit.loops import Apply, Assign, Buffer, Expr, Guard, Let, Load, Loop, Statement, Store
+from fungrad.jit.loops import Apply, Assign, Expr, Let, Load, Local, Loop, Statement, Store
 
 ASSUMING = frozenset({"sin", "cos", "tan", "fmod", "remainder", "floor_divide"})
 """The operations on floats that have a fast formula for ordinary arguments."""
 
 
 class Assume:
-    """Notes, in stack slots that LLVM turns into registers, whether an assumption was broken."""
+    """Notes, in stack slots that LLVM turns into registers, whether an assumption was broken since this was made."""
 
     def __init__(self, b: ir.IRBuilder, entry: ir.IRBuilder) -> None:
         self._b = b
-        self._entry = entry
-        self._slots: dict[int, ir.Value] = {}  # by width, as vectors of flags have the width of what was compared
+        self._slots = {bits: entry.alloca(ir.IntType(bits)) for bits in (32, 64)}
+        for bits, slot in self._slots.items():
+            b.store(ir.IntType(bits)(0), slot)
 
     def never(self, condition: ir.Value, bits: int) -> None:
-        """Assume that a condition on numbers of some width does not hold."""
-        if bits not in self._slots:
-            type = ir.IntType(bits)
-            self._slots[bits] = self._entry.alloca(type, name="broken")
-            self._entry.store(type(0), self._slots[bits])
+        """Assume that a condition on numbers of some width does not hold; vectors of flags have their width too."""
         slot = self._slots[bits]
         flag = self._b.sext(condition, ir.IntType(bits))
         self._b.store(self._b.or_(self._b.load(slot), flag), slot)
 
     def broken(self) -> ir.Value:
-        """Whether any assumption was broken so far."""
+        """Whether any assumption was broken."""
         flags = [self._b.icmp_signed("!=", self._b.load(s), ir.IntType(n)(0)) for n, s in self._slots.items()]
-        result = flags[0]
-        for flag in flags[1:]:
-            result = self._b.or_(result, flag)
-        return result
+        return self._b.or_(*flags)
 
 
 def is_worthwhile(loop: Loop) -> bool:
-    """Whether a loop applies a function with a fast formula and may run twice."""
-    expressions = [x for statement in _walk([loop]) for x in _expressions(statement)]
+    """Whether a loop applies a function with a fast formula, and may run twice."""
+    statements = list(_walk([loop]))
+    expressions = [x for statement in statements for x in _expressions(statement)]
     if not any(isinstance(x, Apply) and x.op in ASSUMING and x.args[0].dtype.kind == "f" for x in expressions):
         return False
-    written = {s.buffer.memory for s in _walk([loop]) if isinstance(s, Store)}
-    read: set[Buffer] = {x.buffer.memory for x in expressions if isinstance(x, Load)}
-    return not written & read and all(isinstance(s, Loop | Let | Assign | Store | Guard) for s in _walk(loop.body))
+    stores = [s for s in statements if isinstance(s, Store)]
+    read = {x.buffer.memory for x in expressions if isinstance(x, Load)}
+    places = [x for store in stores for index in store.index for x in _parts(index)]
+    return (
+        all(isinstance(s, Loop | Let | Assign | Store) for s in statements)
+        and not any(s.buffer.memory in read for s in stores)
+        and not any(isinstance(x, Load | Local) for x in places)
+    )
 
 
 def accumulators(loop: Loop) -> set[tuple[str, DType]]:
@@ -85,8 +85,6 @@ def _expressions(statement: Statement) -> Iterator[Expr]:
         case Store(index=index, value=value):
             for x in (*index, value):
                 yield from _parts(x)
-        case Guard(ok=ok):
-            yield from _parts(ok)
 
 
 def _parts(x: Expr) -> Iterator[Expr]:

@@ -13,7 +13,8 @@ from pathlib import Path
 import numba
 import numpy as np
 
-from tests.benchmarks import compiled, eager, figures
+from fungrad.jit.vectormath import FUNCTIONS
+from tests.benchmarks import compiled, eager, elementary, figures
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "measurements.md"
 
@@ -64,6 +65,13 @@ values that are read once where they are read, and stores the others.
 | case | fungrad | JAX plain | JAX best | plain ratio | best ratio |
 |---|---|---|---|---|---|
 {compiled_rows}
+
+## Elementary functions beside NumPy and JAX
+
+Nanoseconds an element of arrays of {elementary.COUNT:,}, compiled; all include the allocation of the result. Their
+accuracy is in docs/vectormath.md.
+
+{elementary.table([*FUNCTIONS, *elementary.REMAINDERS])}
 """
 
 

@@ -29,3 +29,22 @@ def test_a_second_run_starts_from_the_same_sum():
     """Twice as much would come out if the first version's sum stayed."""
     x = np.full(1000, 2.0**60)
     np.testing.assert_allclose(fg.jit(lambda x: np.sum(np.cos(x)))(x), 1000 * np.cos(2.0**60))
+
+
+def test_indices_computed_from_large_arguments():
+    """The first version may compute a wrong index, so it must neither check it nor write there."""
+    x = np.random.default_rng(0).uniform(0, 1e3, 500)
+    x[[3, 77]] = 1e30
+    table = np.arange(10.0)
+
+    def gather(x, table):
+        return np.take(table, np.fmod(x, 10.0).astype(np.int64), axis=0)
+
+    def scatter(x, table):
+        out = 2.0 * table
+        out[np.fmod(x, 10.0).astype(np.int64)] = 1.0
+        return out
+
+    for f in (gather, scatter):
+        np.testing.assert_array_equal(fg.jit(f)(x[70:80], table), f(x[70:80], table.copy()))
+        np.testing.assert_array_equal(fg.jit(f)(x, table), f(x, table.copy()))
