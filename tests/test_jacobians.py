@@ -111,9 +111,9 @@ def test_rosenbrock_beside_jax():
 
 @pytest.mark.parametrize("mode", [*MODES, fg.hessian])
 def test_mistakes(mode):
-    with pytest.raises(NotDifferentiableError, match="the result of .* has type i64.*has_aux=True"):
+    with pytest.raises(NotDifferentiableError, match=r"the result of .* has type i64.*has_aux=True"):
         mode(np.argmax)(X)
-    with pytest.raises(NotDifferentiableError, match="x: an integer|has type i64"):
+    with pytest.raises(NotDifferentiableError, match="has type i64"):
         mode(lambda x: x * 1.0)(3)
     with pytest.raises(ArgumentError, match="argnums=2 names argument 2"):
         mode(lambda x: x, 2)(X)

@@ -19,6 +19,7 @@ from llvmlite import ir
 
 from fungrad.ir.types import DType
 from fungrad.jit import blas, symbols
+from fungrad.jit.assumptions import Assume, accumulators, is_worthwhile
 from fungrad.jit.compiler import ENTRY
 from fungrad.jit.counted_loop import counted_loop
 from fungrad.jit.loops import (
@@ -132,6 +133,7 @@ class _Emitter:
         self.b = ir.IRBuilder(function.append_basic_block("body"))
         self.math = ScalarMath(self.b)
         self.locals: dict[str, ir.Value] = {}
+        self.settled = False  # whether a loop around the statement that is emitted is one of two versions
         self.slots: dict[tuple[str, DType], ir.Value] = {}
         self.scalars: dict[tuple[str, Any], ir.Value] = {}
         count = len(stage.memory)
@@ -175,8 +177,11 @@ class _Emitter:
         match statement:
             case Note():
                 pass
-            case Loop(index=index, extent=extent, body=body):
-                self.loop(index.name, extent, lambda: self.statements(body))
+            case Loop():
+                if not self.settled and is_worthwhile(statement):
+                    self.twice(statement)
+                else:
+                    self.nest(statement)
             case Repeat():
                 self.repeat(statement)
             case Choose():
@@ -205,6 +210,23 @@ class _Emitter:
     def statements(self, body: Sequence[Statement]) -> None:
         for statement in body:
             self.statement(statement)
+
+    def nest(self, loop: Loop) -> None:
+        self.loop(loop.index.name, loop.extent, lambda: self.statements(loop.body))
+
+    def twice(self, loop: Loop) -> None:
+        """A loop that assumes ordinary arguments; if they were not, what it changed is put back and it runs again."""
+        b = self.b
+        before = {slot: b.load(slot) for key in accumulators(loop) if (slot := self.slots.get(key)) is not None}
+        assume = self.math.assume = Assume(b, self.entry)
+        self.settled = True
+        self.nest(loop)
+        self.math.assume = None
+        with b.if_then(assume.broken(), likely=False):
+            for slot, value in before.items():
+                b.store(value, slot)
+            self.nest(loop)
+        self.settled = False
 
     def loop(self, name: str, extent: Expr, body: Callable[[], None]) -> None:
         known = int_value(extent)

@@ -79,8 +79,6 @@ def is_native(eqn: Equation) -> bool:
     match eqn.op:
         case Elementwise("pow" | "reciprocal"):
             return first.kind == "f"  # of integers, NumPy raises for negative exponents and warns about 1 / 0
-        case Elementwise("left_shift" | "right_shift"):
-            return False  # NumPy defines shifts by the width and more, machines do not
         case Elementwise("nextafter"):
             return False  # the neighbour of a bound: rare, and of few numbers
         case Convert(dtype):

@@ -44,15 +44,25 @@ class Library:
 def compile_text(text: str) -> bytes:
     """Optimized object code for this processor from a module in LLVM's language."""
     with LOCK:
-        target = _target_machine()
-        module = binding.parse_assembly(text)
-        module.triple, module.data_layout = binding.get_default_triple(), str(target.target_data)
-        tuning = binding.create_pipeline_tuning_options(speed_level=3)
-        tuning.loop_vectorization = tuning.slp_vectorization = True
-        tuning.loop_unrolling = False  # takes up to a third of the time; docs/design/decisions.md
-        passes = binding.create_pass_builder(target, tuning)
-        passes.getModulePassManager().run(module, passes)
-        return bytes(target.emit_object(module))
+        return bytes(_target_machine().emit_object(_optimized(text)))
+
+
+def assembly_of(text: str) -> str:
+    """The same code for reading."""
+    with LOCK:
+        return str(_target_machine().emit_assembly(_optimized(text)))
+
+
+def _optimized(text: str) -> Any:
+    target = _target_machine()
+    module = binding.parse_assembly(text)
+    module.triple, module.data_layout = binding.get_default_triple(), str(target.target_data)
+    tuning = binding.create_pipeline_tuning_options(speed_level=3)
+    tuning.loop_vectorization = tuning.slp_vectorization = True
+    tuning.loop_unrolling = False  # takes up to a third of the time; docs/design/decisions.md
+    passes = binding.create_pass_builder(target, tuning)
+    passes.getModulePassManager().run(module, passes)
+    return module
 
 
 def processor() -> tuple[str, str, str]:

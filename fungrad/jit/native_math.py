@@ -1,8 +1,7 @@
 """Scalar operations of the loop IR in LLVM, with NumPy's meaning: nan, signed zeros, division by zero, integer
 overflow.
 
-Exponentials, logarithms, sine and cosine are in `vectormath`. The other transcendental functions are the C library's
-double-precision ones; in float32 they are evaluated in double and rounded, which is within half an ulp but scalar.
+Elementary functions are in `vectormath`.
 """
 
 from __future__ import annotations
@@ -18,27 +17,12 @@ from llvmlite import ir
 
 from fungrad.ir.types import DType
 from fungrad.jit import native_threefry, vector_erf_inv, vectormath
+from fungrad.jit.assumptions import Assume
+from fungrad.jit.registers import Number, format_of
 
 I1, I8, I32, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
 F32, F64 = ir.FloatType(), ir.DoubleType()
 
-LIBM = {
-    "log2": "log2",
-    "log10": "log10",
-    "tan": "tan",
-    "arcsin": "asin",
-    "arccos": "acos",
-    "arctan": "atan",
-    "arcsinh": "asinh",
-    "arccosh": "acosh",
-    "arctanh": "atanh",
-    "arctan2": "atan2",
-    "hypot": "hypot",
-    "cbrt": "cbrt",
-    "erf": "erf",
-    "pow": "pow",
-    "fmod": "fmod",
-}
 INTRINSICS = {
     "sqrt": "sqrt",
     "floor": "floor",
@@ -50,19 +34,14 @@ INTRINSICS = {
 COMPARE = {"equal": "==", "less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">=", "not_equal": "!="}
 
 
-def libm_addresses() -> dict[str, int]:
-    """The addresses of the C library's functions, by the symbol that compiled code calls."""
-    return {f"fungrad_libm_{f}": _address(f) for f in LIBM.values()}
+LIBC = "fungrad_libc_"
+"""How compiled code calls a function of the C library."""
 
 
-def libc_addresses() -> dict[str, int]:
-    """The same of what manages memory."""
-    return {f"fungrad_libc_{f}": _address(f) for f in ("realloc", "free")}
-
-
-def _address(function: str) -> int:
+def libc_address(name: str) -> int:
+    """The address of a function of the C library."""
     library = ctypes.CDLL("ucrtbase" if sys.platform == "win32" else None)  # None: what Python itself has loaded
-    return ctypes.cast(getattr(library, function), ctypes.c_void_p).value or 0
+    return ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0
 
 
 def register_type(dtype: DType) -> ir.Type:
@@ -84,6 +63,7 @@ class ScalarMath:
 
     def __init__(self, builder: ir.IRBuilder) -> None:
         self.b = builder
+        self.assume: Assume | None = None  # set while a loop is emitted that may assume ordinary arguments
 
     def constant(self, value: Any, dtype: DType) -> ir.Value:
         number = np.asarray(value).astype(dtype)[()]
@@ -93,17 +73,6 @@ class ScalarMath:
         type = args[0].type
         function = self.b.module.declare_intrinsic(f"llvm.{name}", [type], ir.FunctionType(type, [type] * len(args)))
         return self.b.call(function, args)
-
-    def libm(self, name: str, *args: ir.Value) -> ir.Value:
-        symbol = f"fungrad_libm_{LIBM[name]}"
-        function = self.b.module.globals.get(symbol)
-        if function is None:
-            function = ir.Function(self.b.module, ir.FunctionType(F64, [F64] * len(args)), symbol)
-            function.attributes.add("nounwind")
-            function.attributes.add("readnone")
-        if args[0].type == F64:
-            return self.b.call(function, args)
-        return self.b.fptrunc(self.b.call(function, [self.b.fpext(x, F64) for x in args]), F32)
 
     def apply(self, op: str, args: list[ir.Value], dtypes: list[DType], result: DType, exact: bool) -> ir.Value:
         """The value of `op(*args)`; `dtypes` are those of the arguments."""
@@ -179,28 +148,24 @@ class ScalarMath:
             return arithmetic[op](*args, flags=flags)
         if op in ("maximum", "minimum") and not exact:
             return self.intrinsic(op, *args)  # the same but for the sign of equal zeros, and LLVM vectorises it
-        if op == "pow":
-            return self.power(args, dtype)
-        if op in vectormath.FUNCTIONS:
-            return vectormath.apply(op, b, args[0])
+        if op in vectormath.FUNCTIONS and not (op == "pow" and isinstance(args[1], ir.Constant)):
+            return vectormath.apply(op, b, *args, assume=self.assume)
         if op == "erf_inv":
             return vector_erf_inv.apply(b, args[0])
-        if op in LIBM and op != "cbrt":
-            return self.libm(op, *args)
         if op in INTRINSICS:
             return self.intrinsic(INTRINSICS[op], *args)
         return getattr(self, f"float_{op}")(*args, dtype=dtype)
 
-    def power(self, args: list[ir.Value], dtype: DType) -> ir.Value:
-        x, y = args
-        exponent = y.constant if isinstance(y, ir.Constant) else None
+    def float_pow(self, x: ir.Value, y: ir.Constant, dtype: DType) -> ir.Value:
+        """With a constant exponent."""
+        exponent = y.constant
         if exponent == 2:
             return self.b.fmul(x, x)
         if exponent == 1:
             return x
         if exponent == -1:
             return self.b.fdiv(self.constant(1, dtype), x)
-        return self.libm("pow", x, y)
+        return vectormath.apply("pow", self.b, x, y)
 
     def float_neg(self, x: ir.Value, dtype: DType) -> ir.Value:
         return self.b.fneg(x)
@@ -219,19 +184,6 @@ class ScalarMath:
         number = b.select(b.fcmp_ordered("==", x, zero), zero, x)  # 0 for both zeros, nan for nan
         number = b.select(b.fcmp_ordered("<", x, zero), self.constant(-1, dtype), number)
         return b.select(b.fcmp_ordered(">", x, zero), self.constant(1, dtype), number)
-
-    def float_cbrt(self, x: ir.Value, dtype: DType) -> ir.Value:
-        """The C library's, which may be 3 ulp off in double, and a Newton step: then within 1 ulp."""
-        b, root = self.b, self.libm("cbrt", x)
-        if x.type == F32:
-            return root
-        squared = b.fmul(root, root)
-        rest = self.intrinsic("fma", b.fneg(squared), root, x)
-        better = b.fadd(root, b.fdiv(rest, b.fmul(squared, self.constant(3, dtype))))
-        magnitude = self.intrinsic("fabs", x)
-        zero, infinity = self.constant(0, dtype), self.constant(math.inf, dtype)
-        ordinary = b.and_(b.fcmp_ordered(">", magnitude, zero), b.fcmp_ordered("<", magnitude, infinity))
-        return b.select(ordinary, better, root)
 
     def float_isnan(self, x: ir.Value, dtype: DType) -> ir.Value:
         return self.b.fcmp_unordered("uno", x, x)
@@ -275,10 +227,41 @@ class ScalarMath:
         same = b.fcmp_ordered("==", x, y)  # also where both are infinite and the gap is nan
         return b.select(same, b.fadd(x, self.constant(math.log(2.0), dtype)), total)
 
+    def float_fmod(self, x: ir.Value, y: ir.Value, dtype: DType) -> ir.Value:
+        """x - y trunc(x / y), with the sign of x, exactly.
+
+        Where the quotient is below half of 2**mantissa, its rounded value is the true one or 1 more, and fused
+        multiply-add gives the exact rest. Larger quotients are left to the C library.
+        """
+        b = self.b
+        if self.assume is None:
+            return self.library_fmod(x, y)
+        number, divisor = (Number(b, format_of(v), v) for v in (x, y))
+        a, c = number.abs(), divisor.abs()
+        quotient = (number / divisor).abs().trunc()
+        self.assume.never(quotient.compare(">=", 2.0 ** (a.format.mantissa - 1)), a.format.bits)
+        rest = (-quotient).times_plus(c, a)
+        rest = (rest + c).where(rest.compare("<", 0.0), rest)
+        rest = a.where(c.compare("==", math.inf), rest)
+        return rest.with_sign_of(number).value
+
+    def library_fmod(self, x: ir.Value, y: ir.Value) -> ir.Value:
+        """The C library's, in double precision, which is exact in single precision too."""
+        b = self.b
+        symbol = f"{LIBC}fmod"
+        function = b.module.globals.get(symbol)
+        if function is None:
+            function = ir.Function(b.module, ir.FunctionType(F64, [F64, F64]), symbol)
+            function.attributes.add("nounwind")
+            function.attributes.add("readnone")
+        if x.type == F64:
+            return b.call(function, [x, y])
+        return b.fptrunc(b.call(function, [b.fpext(x, F64), b.fpext(y, F64)]), F32)
+
     def float_remainder(self, x: ir.Value, y: ir.Value, dtype: DType) -> ir.Value:
         """With the sign of the divisor, as Python's %."""
         b, zero = self.b, self.constant(0, dtype)
-        rest = self.libm("fmod", x, y)
+        rest = self.float_fmod(x, y, dtype)
         differ = b.xor(b.fcmp_ordered("<", y, zero), b.fcmp_ordered("<", rest, zero))
         moved = b.select(differ, b.fadd(rest, y), rest)
         # a nan (also for division by zero) stays nan; an exact zero takes the divisor's sign
@@ -287,7 +270,7 @@ class ScalarMath:
     def float_floor_divide(self, x: ir.Value, y: ir.Value, dtype: DType) -> ir.Value:
         b, zero = self.b, self.constant(0, dtype)
         quotient = b.fdiv(x, y)
-        rest = self.libm("fmod", x, y)
+        rest = self.float_fmod(x, y, dtype)
         uneven = b.and_(
             b.fcmp_ordered("!=", rest, zero), b.xor(b.fcmp_ordered("<", y, zero), b.fcmp_ordered("<", rest, zero))
         )
@@ -328,6 +311,8 @@ class ScalarMath:
                 return self.integers("minimum", [low, args[2]], dtype)
             case "floor_divide" | "remainder" | "fmod":
                 return self.divide(op, x, args[1], dtype)
+            case "left_shift" | "right_shift":
+                return self.shift(op, x, args[1], dtype)
             case "floor" | "ceil" | "trunc" | "rint":
                 return x
             case "isnan" | "isinf":
@@ -356,6 +341,17 @@ class ScalarMath:
         else:
             result = b.select(differ, b.add(rest, y), rest) if op == "remainder" else rest
         return b.select(by_zero, zero, result)
+
+    def shift(self, op: str, x: ir.Value, y: ir.Value, dtype: DType) -> ir.Value:
+        """By less than 0 or by the width and more, all bits leave: 0, or -1 for a negative number shifted right."""
+        b, signed = self.b, dtype.kind == "i"
+        last = self.constant(8 * dtype.itemsize - 1, dtype)
+        fits = b.icmp_unsigned("<=", y, last)
+        if op == "right_shift" and signed:
+            return b.ashr(x, b.select(fits, y, last))
+        zero = self.constant(0, dtype)
+        by = b.select(fits, y, zero)
+        return b.select(fits, b.shl(x, by) if op == "left_shift" else b.lshr(x, by), zero)
 
     def bools(self, op: str, args: list[ir.Value]) -> ir.Value:
         b = self.b

@@ -1,4 +1,4 @@
-"""Arithmetic on numbers in registers, written as arithmetic: what `vectormath` and `vectortrig` are made of."""
+"""Arithmetic on numbers in registers, written as arithmetic: what the vector functions are made of."""
 
 from __future__ import annotations
 
@@ -86,8 +86,30 @@ class Number:
         back = total - self
         return total, (self - (total - back)) + (y - back)
 
+    def add_smaller(self, other: Number | float) -> tuple[Number, Number]:
+        """self + other and its rounding error, for |other| <= |self| or self = 0 (Dekker's fast two-sum)."""
+        y = self.lift(other)
+        total = self + y
+        return total, y - (total - self)
+
+    def times_exactly(self, other: Number | float) -> tuple[Number, Number]:
+        """self * other and its rounding error."""
+        product = self * other
+        return product, self.times_plus(other, -product)
+
+    def constant(self, pair: tuple[float, float]) -> tuple[Number, Number]:
+        """A constant given as a sum of two doubles, as two numbers of this precision that add up to it."""
+        high = self.lift(pair[0])
+        return high, self.lift((pair[0] - high.value.constant) + pair[1])
+
     def abs(self) -> Number:
         return self._call("fabs")
+
+    def sqrt(self) -> Number:
+        return self._call("sqrt")
+
+    def trunc(self) -> Number:
+        return self._call("trunc")
 
     def with_sign_of(self, other: Number) -> Number:
         return self._call("copysign", other)
@@ -101,6 +123,9 @@ class Number:
     def compare(self, sign: str, other: Number | float) -> ir.Value:
         """False where either side is nan."""
         return self.b.fcmp_ordered(sign, self.value, self.lift(other).value)
+
+    def is_nan(self) -> ir.Value:
+        return self.b.fcmp_unordered("uno", self.value, self.value)
 
     def where(self, condition: ir.Value, other: Number | float) -> Number:
         """self where the condition holds, else other."""
@@ -120,11 +145,36 @@ class Number:
         return ir.Constant(self.bits_type, value)
 
     def polynomial(self, coefficients: Sequence[float]) -> Number:
-        """Horner's rule, highest power first."""
-        total = self.lift(coefficients[0])
-        for c in coefficients[1:]:
+        """Horner's rule, highest power first.
+
+        Of a long one, all but the last steps, where rounding matters, are two in the square, neither of which waits for
+        the other.
+        """
+        steps = list(coefficients)
+        total = self.lift(steps.pop(0))
+        if len(coefficients) >= 10:
+            square = self * self
+            upper, steps = coefficients[:-2], list(coefficients[-2:])
+            even, odd = (square.polynomial(upper[::-1][start::2][::-1]) for start in (0, 1))
+            total = odd.times_plus(self, even)
+        for c in steps:
             total = total.times_plus(self, c)
         return total
+
+    def nearest(self) -> Number:
+        """The nearest integer, however large."""
+        return self._call("rint")
+
+    def widened(self) -> Number:
+        """The same number in double precision."""
+        return self if self.format is DOUBLE else Number(self.b, DOUBLE, self.b.fpext(self.value, ir.DoubleType()))
+
+    def floor(self) -> Number:
+        return self._call("floor")
+
+    def narrowed(self) -> Number:
+        """A double, rounded to single precision."""
+        return Number(self.b, SINGLE, self.b.fptrunc(self.value, ir.FloatType()))
 
     def rounded(self, factor: Number | float = 1.0) -> tuple[Number, ir.Value]:
         """The integer nearest to self * factor, as a number and as an integer, if it is below 2**(mantissa - 1)."""

@@ -1,4 +1,4 @@
-"""What compiled code refers to outside itself, by name: BLAS, the C library's mathematics, tables.
+"""What compiled code refers to outside itself, by name: BLAS, the C library, tables.
 
 Names rather than addresses, so that machine code can be kept; they are looked up when it is linked.
 """
@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from functools import cache
 
-_BLAS, _LIBM, _LIBC, _TABLE = "fungrad_blas_", "fungrad_libm_", "fungrad_libc_", "fungrad_two_over_pi"
+_BLAS, _LIBC, _TABLE = "fungrad_blas_", "fungrad_libc_", "fungrad_two_over_pi"
 
 
 def is_external(name: str) -> bool:
     """Whether the name of an LLVM global is one of ours that is defined outside."""
-    return name.startswith((_BLAS, _LIBM, _LIBC)) or name == _TABLE
+    return name.startswith((_BLAS, _LIBC)) or name == _TABLE
 
 
 @cache
@@ -26,14 +26,10 @@ def address(name: str) -> int:
         from fungrad.jit import blas
 
         return blas.address(name.removeprefix(_BLAS))
-    if name.startswith(_LIBM):
-        from fungrad.jit.native_math import libm_addresses
-
-        return libm_addresses()[name]
     if name.startswith(_LIBC):
-        from fungrad.jit.native_math import libc_addresses
+        from fungrad.jit.native_math import libc_address
 
-        return libc_addresses()[name]
+        return libc_address(name.removeprefix(_LIBC))
     if name == _TABLE:
         from fungrad.jit import vectortrig
 

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from llvmlite import ir
 
-from fungrad.jit import vectormath
 from fungrad.jit.registers import DOUBLE, SINGLE, Number, format_of
+from fungrad.jit.vectorlog import log
 
 _SPLIT = 0.75
 _SHIFT = 1.17  # just below s at the split
@@ -94,7 +94,7 @@ def erf_inv(x: Number) -> Number:
     size = x.abs()
     is_near = size.compare("<=", _SPLIT)
     t = (-x).times_plus(x, _SPLIT * _SPLIT)
-    s = (-vectormath.log(1.0 - size))._call("sqrt")
+    s = (-log(1.0 - size)).sqrt()
     near, far = _NEAR[x.format], _FAR[x.format]
     top = t.polynomial(near.top).where(is_near, (s - _SHIFT).polynomial(far.top))
     bottom = t.polynomial(near.bottom).where(is_near, (s - _SHIFT).polynomial(far.bottom))

@@ -1,10 +1,13 @@
-"""Sine and cosine without branches, accurate for every argument.
+"""Sine, cosine and tangent without branches, accurate for every argument.
 
-x is reduced to r in [-pi/4, pi/4] and a quadrant. Below 2**40 by subtracting a multiple of pi/2 in three parts (Cody
-and Waite); with fused multiply-add the first subtraction is exact. Above, x = M 2**e with an integer M, and M times a
-stored (2**e 2/pi mod 4) gives quadrant and fraction (Payne and Hanek). Both are computed, one is selected. r carries
-a second number for what rounding lost, so that arguments next to a multiple of pi/2 lose nothing. The float32
-functions are the double ones with shorter polynomials.
+x is reduced to r in [-pi/4, pi/4] and a quadrant. Moderate arguments (|x| below 2**40, in float32 2**17) by subtracting
+a multiple of pi/2 in three parts (Cody and Waite); with fused multiply-add the first subtraction is exact. For larger
+ones, x = M 2**e with an integer M, and M times a stored (2**e 2/pi mod 4) gives quadrant and fraction (Payne and
+Hanek), in double precision. r carries a second number for what rounding lost, so that arguments next to a multiple of
+pi/2 lose nothing. Polynomials are Chebyshev fits.
+
+Reading the table takes longer than all the rest, so loops are made in two versions (see `assumptions`): one that
+assumes moderate arguments, and one for any, which computes both reductions and selects.
 """
 
 from __future__ import annotations
@@ -16,14 +19,18 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
+from fungrad.jit.assumptions import Assume
 from fungrad.jit.registers import DOUBLE, SINGLE, Number
 
 SYMBOL = "fungrad_two_over_pi"
 FIRST, LAST = -12, 971  # exponents e in the table: of 2**40 and of the largest double
 
-_HALF_PI = (1.5707963267948966, 6.123233995736766e-17, -1.4973849048591698e-33)
+_HALF_PI = {
+    DOUBLE: (1.5707963267948966, 6.123233995736766e-17, -1.4973849048591698e-33),
+    SINGLE: (1.5707963705062866, -4.371138828673793e-08, -1.7151245100058819e-15),
+}
 _TWO_OVER_PI = 0.6366197723675814
-_LARGE = 2.0**40
+_LIMIT = {DOUBLE: 2.0**40, SINGLE: 2.0**17}  # of moderate arguments
 
 # Chebyshev fits on |r| <= pi/4, highest power first: (sin(r)/r - 1)/r**2 and (cos(r) - 1 + r**2/2)/r**4 in r**2
 _SINE = {
@@ -80,14 +87,14 @@ def two_over_pi_table() -> Any:
     return np.array(rows)
 
 
-def _reduce_small(a: Number) -> tuple[Number, Number, ir.Value]:
-    """r, its low part and the quadrant of a >= 0, below 2**40."""
-    k, quadrant = a.rounded(_TWO_OVER_PI)
-    exact = (-k).times_plus(_HALF_PI[0], a)
-    second = -(k * _HALF_PI[1])
-    r, low = exact.add_exactly(second)
-    low = low - k.times_plus(_HALF_PI[1], second)
-    return r, (-k).times_plus(_HALF_PI[2], low), quadrant
+def _reduce_moderate(x: Number) -> tuple[Number, Number, ir.Value]:
+    """r, its low part and the quadrant of x, for |x| below the limit."""
+    first, second, third = _HALF_PI[x.format]
+    k, quadrant = x.rounded(_TWO_OVER_PI)
+    exact = (-k).times_plus(first, x)
+    product, lost = k.times_exactly(second)
+    r, low = exact.add_exactly(-product)
+    return r, (-k).times_plus(third, low - lost), quadrant
 
 
 def _reduce_large(a: Number) -> tuple[Number, Number, ir.Value]:
@@ -106,19 +113,18 @@ def _reduce_large(a: Number) -> tuple[Number, Number, ir.Value]:
         Number(b, DOUBLE, b.load(b.gep(table, [b.add(start, a.integer(part))]), name="two_over_pi"))
         for part in range(3)
     ]
-    high = integer * parts[0]
-    high_low = integer.times_plus(parts[0], -high)
-    middle = integer * parts[1]
-    middle_low = integer.times_plus(parts[1], -middle)
-    whole = high._call("rint")
+    high, high_low = integer.times_exactly(parts[0])
+    middle, middle_low = integer.times_exactly(parts[1])
+    whole = high.nearest()
     total, lost = (high - whole).add_exactly(high_low)
     total, lost_too = total.add_exactly(middle)
     near, quadrant = total.rounded()
-    turns = whole - 4.0 * (0.25 * whole)._call("floor")  # whole may be too large for an integer
+    turns = whole - 4.0 * (0.25 * whole).floor()  # whole may be too large for an integer
     low = (lost + lost_too) + (middle_low + integer * parts[2])
     y, y_low = (total - near).add_exactly(low)
-    r = y * _HALF_PI[0]
-    r_low = y.times_plus(_HALF_PI[0], -r) + (y * _HALF_PI[1] + y_low * _HALF_PI[0])
+    half_pi = _HALF_PI[DOUBLE]
+    r, r_low = y.times_exactly(half_pi[0])
+    r_low = r_low + (y * half_pi[1] + y_low * half_pi[0])
     return r, r_low, b.add(quadrant, turns.rounded()[1])
 
 
@@ -130,44 +136,82 @@ def _table(module: ir.Module) -> ir.Value:
     return found.gep([ir.Constant(ir.IntType(64), 0), ir.Constant(ir.IntType(64), 0)])
 
 
-def _sine_and_cosine(a: Number, form: Any) -> tuple[Number, Number, ir.Value]:
-    """sin(r), cos(r) and the quadrant of a >= 0."""
-    b = a.b
-    small = a.compare("<", _LARGE)
-    near, far = _reduce_small(a), _reduce_large(a)
+def _reduce_any(x: Number) -> tuple[Number, Number, ir.Value]:
+    """r, its low part and the quadrant of any x, in double precision; r is nan if x is infinite or nan."""
+    b, wide = x.b, x.widened()
+    a = wide.abs()
+    small = a.compare("<", _LIMIT[DOUBLE])
+    near, far = _reduce_moderate(a), _reduce_large(a)
     r, low = near[0].where(small, far[0]), near[1].where(small, far[1])
     quadrant = b.select(small, near[2], far[2])
+    negative = b.icmp_signed("<", wide.bits(), wide.integer(0))
+    r = r.where(a.compare("<", np.inf), np.nan)
+    r, low = (-r).where(negative, r), (-low).where(negative, low)
+    quadrant = b.select(negative, b.sub(wide.integer(0), quadrant), quadrant)
+    if x.format is DOUBLE:
+        return r, low, quadrant
+    narrow = r.narrowed()
+    return narrow, (r - narrow.widened()).narrowed(), b.trunc(quadrant, x.bits_type)
+
+
+def _reduce(x: Number, assume: Assume | None) -> tuple[Number, Number, ir.Value]:
+    """x = quadrant pi/2 + r + low."""
+    if assume is None:
+        return _reduce_any(x)
+    assume.never(x.abs().compare(">=", _LIMIT[x.format]), x.format.bits)
+    return _reduce_moderate(x)
+
+
+def _sine(r: Number, low: Number) -> tuple[Number, Number]:
+    """sin(r + low) as r and the rest."""
     z = r * r
-    sine = r + (z * r).times_plus(z.polynomial(_SINE[form]), low * (1.0 - 0.5 * z))
+    return r, (z * r).times_plus(z.polynomial(_SINE[r.format]), low * (1.0 - 0.5 * z))
+
+
+def _cosine(r: Number, low: Number) -> tuple[Number, Number]:
+    """cos(r + low) as 1 - r**2/2, rounded, and the rest."""
+    z = r * r
     half = 0.5 * z
-    rough = 1.0 - half
-    lost = ((1.0 - rough) - half) - r * low
-    cosine = rough + (z * z).times_plus(z.polynomial(_COSINE[form]), lost)
-    return sine, cosine, quadrant
+    rough, lost = r.lift(1.0).add_smaller(-half)
+    return rough, (z * z).times_plus(z.polynomial(_COSINE[r.format]), (-r).times_plus(low, lost))
 
 
-def _choose(x: Number, shift: int, odd: bool) -> Number:
-    """sin(x + shift pi/2), from |x|; `odd` functions take the sign of x."""
-    form, b = x.format, x.b
-    wide = x if form is DOUBLE else Number(b, DOUBLE, b.fpext(x.value, ir.DoubleType()))
-    a = wide.abs()
-    sine, cosine, quadrant = _sine_and_cosine(a, form)
-    if shift:
-        quadrant = b.add(quadrant, a.integer(shift))
-    swap = b.icmp_signed("!=", b.and_(quadrant, a.integer(1)), a.integer(0))
-    result = cosine.where(swap, sine)
-    sign = b.shl(b.and_(quadrant, a.integer(2)), a.integer(62))
-    if odd:
-        sign = b.xor(sign, b.and_(wide.bits(), a.integer(-(1 << 63))))
-    result = result.from_bits(b.xor(result.bits(), sign))
-    result = result.where(a.compare("<", np.inf), np.nan)
-    return result if form is DOUBLE else Number(b, SINGLE, b.fptrunc(result.value, ir.FloatType()))
+def _odd(x: Number, quadrant: ir.Value) -> ir.Value:
+    return x.b.trunc(quadrant, ir.IntType(1))
 
 
-def sin(x: Number) -> Number:
-    # the reduction of a tiny argument is exact, but would turn -0.0 into 0.0 were the sign not taken from x
-    return _choose(x, 0, odd=True)
+def _negated(x: Number, quadrant: ir.Value) -> Number:
+    """-x in the third and fourth quadrant."""
+    sign = x.b.shl(x.b.and_(quadrant, x.integer(2)), x.integer(x.format.bits - 2))
+    return x.from_bits(x.b.xor(x.bits(), sign))
 
 
-def cos(x: Number) -> Number:
-    return _choose(x, 1, odd=False)
+def sin(x: Number, assume: Assume | None = None) -> Number:
+    r, low, quadrant = _reduce(x, assume)
+    (sine, sine_low), (cosine, cosine_low) = _sine(r, low), _cosine(r, low)
+    result = _negated((cosine + cosine_low).where(_odd(x, quadrant), sine + sine_low), quadrant)
+    return x.where(x.compare("==", 0.0), result)  # keeps the sign of zero
+
+
+def cos(x: Number, assume: Assume | None = None) -> Number:
+    r, low, quadrant = _reduce(x, assume)
+    (sine, sine_low), (cosine, cosine_low) = _sine(r, low), _cosine(r, low)
+    result = (sine + sine_low).where(_odd(x, quadrant), cosine + cosine_low)
+    return _negated(result, x.b.add(quadrant, x.integer(1)))
+
+
+def tan(x: Number, assume: Assume | None = None) -> Number:
+    """sin / cos, or - cos / sin in odd quadrants, the quotient corrected by what rounding lost."""
+    r, low, quadrant = _reduce(x, assume)
+    odd = _odd(x, quadrant)
+    sine, sine_low = _sine(r, low)
+    sine, sine_low = sine.add_smaller(sine_low)
+    cosine, cosine_low = _cosine(r, low)
+    _, square_low = r.times_exactly(r)
+    cosine, cosine_low = cosine.add_smaller(cosine_low - 0.5 * square_low)
+    top, top_low = (-cosine).where(odd, sine), (-cosine_low).where(odd, sine_low)
+    bottom, bottom_low = sine.where(odd, cosine), sine_low.where(odd, cosine_low)
+    inverse = 1.0 / bottom
+    quotient = top * inverse
+    lost = (-quotient).times_plus(bottom, top) + (top_low - quotient * bottom_low)
+    return x.where(x.compare("==", 0.0), lost.times_plus(inverse, quotient))

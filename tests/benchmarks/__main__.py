@@ -13,7 +13,8 @@ from pathlib import Path
 import numba
 import numpy as np
 
-from tests.benchmarks import compiled, eager, figures, overheads
+from fungrad.jit.vectormath import FUNCTIONS
+from tests.benchmarks import compiled, eager, elementary, figures, overheads
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "measurements.md"
 
@@ -81,6 +82,13 @@ is that of a network 784-256-128-10, batch 128; fresh processes are timed from t
 | what | fungrad | JAX | ratio |
 |---|---|---|---|
 {overhead_rows}
+
+## Elementary functions beside NumPy and JAX
+
+Nanoseconds an element of arrays of {elementary.COUNT:,}, compiled; all include the allocation of the result. Their
+accuracy is in docs/vectormath.md.
+
+{elementary.table([*FUNCTIONS, *elementary.REMAINDERS])}
 """
 
 

@@ -122,6 +122,8 @@ CASES: dict[str, Callable[[], tuple[Any, Any, Any]]] = {
     "MLP step 784-256-128-10, batch 128, f32": lambda: step_case([784, 256, 128, 10], 128),
     "sum(tanh(sin(x) exp(-x x))), n = 1,000, f64": lambda: gradient_case(waves, RNG.normal(size=1000)),
     "the same, n = 100,000, f32": lambda: gradient_case(waves, RNG.normal(size=100_000).astype(np.float32)),
+    "the same, n = 100,000, f64": lambda: gradient_case(waves, RNG.normal(size=100_000)),
+    "the same, n = 5,000,000, f32": lambda: gradient_case(waves, RNG.normal(size=5_000_000).astype(np.float32)),
     "cross-entropy 128 x 1000, f32": lambda: gradient_case(
         cross_entropy, RNG.normal(size=(128, 1000)).astype(np.float32)
     ),

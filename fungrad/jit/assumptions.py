@@ -1,0 +1,94 @@
+"""Loops in two versions: a fast one for ordinary arguments, and one for any.
+
+Some functions have a fast formula for ordinary arguments (the sine of moderate numbers, the remainder of a moderate
+quotient) and a slow one for the rest. A branch for each element would keep the loop out of vector registers. So the
+loop is emitted twice:
+
+    for i in range(n):                                  for i in range(n):
+        out[i] = sin(x[i])         becomes                  broken |= abs(x[i]) >= limit
+                                                            out[i] = fast_sin(x[i])
+                                                        if broken:
+                                                            for i in range(n):
+                                                                out[i] = any_sin(x[i])
+
+Only some loops may run twice: those that read nothing they write, write to places that do not depend on data, which
+the first run may compute wrongly, and check nothing. Accumulators in registers are put back to what they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from llvmlite import ir
+
+from fungrad.ir.types import DType
+from fungrad.jit.loops import Apply, Assign, Expr, Let, Load, Local, Loop, Statement, Store
+
+ASSUMING = frozenset({"sin", "cos", "tan", "fmod", "remainder", "floor_divide"})
+"""The operations on floats that have a fast formula for ordinary arguments."""
+
+
+class Assume:
+    """Notes, in stack slots that LLVM turns into registers, whether an assumption was broken since this was made."""
+
+    def __init__(self, b: ir.IRBuilder, entry: ir.IRBuilder) -> None:
+        self._b = b
+        self._slots = {bits: entry.alloca(ir.IntType(bits)) for bits in (32, 64)}
+        for bits, slot in self._slots.items():
+            b.store(ir.IntType(bits)(0), slot)
+
+    def never(self, condition: ir.Value, bits: int) -> None:
+        """Assume that a condition on numbers of some width does not hold; vectors of flags have their width too."""
+        slot = self._slots[bits]
+        flag = self._b.sext(condition, ir.IntType(bits))
+        self._b.store(self._b.or_(self._b.load(slot), flag), slot)
+
+    def broken(self) -> ir.Value:
+        """Whether any assumption was broken."""
+        flags = [self._b.icmp_signed("!=", self._b.load(s), ir.IntType(n)(0)) for n, s in self._slots.items()]
+        return self._b.or_(*flags)
+
+
+def is_worthwhile(loop: Loop) -> bool:
+    """Whether a loop applies a function with a fast formula, and may run twice."""
+    statements = list(_walk([loop]))
+    expressions = [x for statement in statements for x in _expressions(statement)]
+    if not any(isinstance(x, Apply) and x.op in ASSUMING and x.args[0].dtype.kind == "f" for x in expressions):
+        return False
+    stores = [s for s in statements if isinstance(s, Store)]
+    read = {x.buffer.memory for x in expressions if isinstance(x, Load)}
+    places = [x for store in stores for index in store.index for x in _parts(index)]
+    return (
+        all(isinstance(s, Loop | Let | Assign | Store) for s in statements)
+        and not any(s.buffer.memory in read for s in stores)
+        and not any(isinstance(x, Load | Local) for x in places)
+    )
+
+
+def accumulators(loop: Loop) -> set[tuple[str, DType]]:
+    """The names and dtypes of what a loop assigns again and again."""
+    return {(s.local.name, s.local.dtype) for s in _walk([loop]) if isinstance(s, Assign)}
+
+
+def _walk(statements: Sequence[Statement]) -> Iterator[Statement]:
+    for statement in statements:
+        yield statement
+        if isinstance(statement, Loop):
+            yield from _walk(statement.body)
+
+
+def _expressions(statement: Statement) -> Iterator[Expr]:
+    """Every expression of a statement, but not of those inside it."""
+    match statement:
+        case Let(value=value) | Assign(value=value):
+            yield from _parts(value)
+        case Store(index=index, value=value):
+            for x in (*index, value):
+                yield from _parts(x)
+
+
+def _parts(x: Expr) -> Iterator[Expr]:
+    yield x
+    if isinstance(x, Apply | Load):
+        for part in x.args if isinstance(x, Apply) else x.index:
+            yield from _parts(part)
