@@ -16,7 +16,6 @@ from typing import Any
 
 from llvmlite import ir
 
-from fungrad.errors import CompileError
 from fungrad.ir.types import DType
 from fungrad.jit import blas
 from fungrad.jit.counted_loop import counted_loop
@@ -150,8 +149,8 @@ class _Emitter:
         match statement:
             case Note():
                 pass
-            case Loop(index=index, extent=extent, body=body):
-                self.loop(index.name, extent, lambda: self.statements(body))
+            case Loop(index=index, stop=stop, body=body, start=start):
+                self.loop(index.name, start, stop, lambda: self.statements(body))
             case Let(local=local, value=value):
                 self.locals[local.name] = self.expr(value)
             case Assign(local=local, value=value):
@@ -176,17 +175,16 @@ class _Emitter:
         for statement in body:
             self.statement(statement)
 
-    def loop(self, name: str, extent: Expr, body: Callable[[], None]) -> None:
-        count = int_value(extent)
-        if count is None:
-            raise CompileError(f"loop {name} has an extent that is not known")
-
+    def loop(self, name: str, start: Expr, stop: Expr, body: Callable[[], None]) -> None:
         def step(index: ir.Value, _: Sequence[ir.Value]) -> Sequence[ir.Value]:
             self.locals[name] = index
             body()
             return ()
 
-        counted_loop(self.b, count, step)
+        first, count = int_value(start), int_value(stop)
+        if first is not None and count is not None and first >= count:
+            return
+        counted_loop(self.b, self.expr(stop), step, first=self.expr(start))
 
     def slot(self, local: Local) -> ir.Value:
         """The stack slot of an accumulator; LLVM turns it into a register."""
@@ -209,7 +207,7 @@ class _Emitter:
             else:
                 self.blas(call, a, b, out)
 
-        self.loop("i__batch", literal(call.batch), once)
+        self.loop("i__batch", literal(0), literal(call.batch), once)
 
     def blas(self, call: Gemm, a: ir.Value, b: ir.Value, out: ir.Value) -> None:
         """One product by the library, as C^T = B^T A^T."""

@@ -31,6 +31,7 @@ from fungrad.jit.loops import (
     Program,
     Statement,
     Store,
+    int_value,
 )
 from fungrad.primitives.elementwise import ROWS
 
@@ -116,8 +117,9 @@ def _statement(statement: Statement, program: Program, pad: str) -> list[str]:
     match statement:
         case Note(text=text):
             return [f"{pad}# {text}"]
-        case Loop(index=index, extent=extent, body=body):
-            head = f"{pad}for {index.name} in range({_expr(extent)}):"
+        case Loop(index=index, stop=stop, body=body, start=start):
+            bounds = _expr(stop) if int_value(start) == 0 else f"{_expr(start)}, {_expr(stop)}"
+            head = f"{pad}for {index.name} in range({bounds}):"
             inner = [line for part in body for line in _statement(part, program, pad + "    ")]
             return [head, *(inner or [f"{pad}    pass"])]
         case Let(local=local, value=value) | Assign(local=local, value=value):

@@ -2,7 +2,7 @@
 
     Program   ::= buffers, statements
     Statement ::= Note text
-                | Loop index < extent: statements
+                | Loop start <= index < stop: statements
                 | Let local = Expr            (once)
                 | Assign local = Expr         (again and again: accumulators)
                 | Store buffer[Expr...] = Expr
@@ -12,7 +12,7 @@
     Expr      ::= Literal | Index | Local | Load buffer[Expr...] | Apply operation Expr...
 
 Expressions are scalar and typed. Operations are named as the rows of `primitives/elementwise.py`, plus `convert`.
-Extents are expressions, so that a symbolic extent can come later; today all are literals. Buffers are dense and
+Bounds of loops are expressions: of literals, and of the indices of enclosing loops. Buffers are dense and
 row-major.
 """
 
@@ -94,13 +94,15 @@ Expr = Literal | Index | Local | Load | Apply
 @dataclass(frozen=True, slots=True)
 class Note:
     text: str
+    reason: str = ""  # why the loops that follow are not part of those before
 
 
 @dataclass(frozen=True, slots=True)
 class Loop:
     index: Index
-    extent: Expr
+    stop: Expr
     body: list[Statement] = field(default_factory=list)
+    start: Expr = Literal(np.int64(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +220,16 @@ def sub(x: Expr, y: Expr) -> Expr:
     if a is not None and b is not None:
         return literal(a - b)
     return x if b == 0 else Apply("sub", (x, y), INT)
+
+
+def loop_index(level: int) -> Index:
+    """The index of the loop inside `level` others."""
+    return Index(f"i{level}")
+
+
+def fitted(buffer: Buffer, index: Sequence[Expr]) -> tuple[Expr, ...]:
+    """An index of a value as an index of the buffer that holds it, which may keep only the current row of some axes."""
+    return tuple(literal(0) if n == 1 else i for i, n in zip(index, buffer.type.shape, strict=True))
 
 
 def loops_over(extents: Sequence[tuple[int, int]], into: list[Statement]) -> tuple[dict[int, Expr], list[Statement]]:

@@ -55,3 +55,10 @@ def flip(state: Lowering, eqn: Equation, index: Indices, scope: Scope) -> Expr:
     shape = eqn.inputs[0].type.shape
     own = tuple(sub(literal(shape[a] - 1), i) if a in eqn.op.axes else i for a, i in enumerate(index))
     return state.read(eqn.inputs[0], own, scope)
+
+
+def reshape(state: Lowering, eqn: Equation, index: Indices, scope: Scope) -> Expr:
+    """Only axes of extent 1 come and go."""
+    (x,) = eqn.inputs
+    others = (i for i, n in zip(index, eqn.output.type.shape, strict=True) if n != 1)
+    return state.read(x, tuple(literal(0) if n == 1 else next(others) for n in x.type.shape), scope)

@@ -1,4 +1,4 @@
-"""Where lazy values are bound while a nest is lowered."""
+"""Where values are bound to locals while loops are lowered."""
 
 from __future__ import annotations
 
@@ -11,17 +11,28 @@ Indices = tuple[Expr, ...]
 
 
 class Scope:
-    """One innermost loop body: where lazy values are bound, each once for each index."""
+    """One loop body: where values are bound, each once for each index. Sees what the bodies around it have bound."""
 
-    def __init__(self, body: list[Statement]) -> None:
+    def __init__(self, body: list[Statement], parent: Scope | None = None) -> None:
         self.body = body
+        self.parent = parent
         self.bound: dict[tuple[Var, Indices], Local] = {}
-        self.names: Counter[str] = Counter()
+        self.names: Counter[str] = Counter() if parent is None else parent.names.copy()
 
     def let(self, name: str, value: Expr) -> Local:
-        """Bind a fresh local; its name is made unique in this scope."""
+        """Bind a fresh local; its name differs from those of this body and the bodies around it."""
         self.names[name] += 1
         count = self.names[name]
         local = Local(name if count == 1 else f"{name}__{count}", value.dtype)
         self.body.append(Let(local, value))
         return local
+
+    def find(self, x: Var, index: Indices) -> Local | None:
+        """The local that holds an element of `x`."""
+        scope: Scope | None = self
+        while scope is not None:
+            found = scope.bound.get((x, index))
+            if found is not None:
+                return found
+            scope = scope.parent
+        return None
