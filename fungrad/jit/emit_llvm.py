@@ -40,21 +40,11 @@ from fungrad.jit.loops import (
     int_value,
     literal,
 )
+from fungrad.jit.memory_plan import arena_layout
 from fungrad.jit.native_math import I8, I32, I64, ScalarMath, memory_type, register_type
 from fungrad.jit.small_products import is_small, product_function
 
-ALIGNMENT = 64
 PIECE = 200  # statements, after which a long program is cut
-
-
-def arena_layout(program: Program) -> tuple[dict[Buffer, int], int]:
-    """The byte offset of each temporary in the arena, and the arena's size."""
-    offsets: dict[Buffer, int] = {}
-    size = 0
-    for buffer in program.temps:
-        offsets[buffer] = size
-        size += -(-buffer.type.size * buffer.type.dtype.itemsize // ALIGNMENT) * ALIGNMENT
-    return offsets, size
 
 
 def emit_llvm(program: Program, module: ir.Module, symbols: list[str]) -> ir.Function:

@@ -31,6 +31,7 @@ from fungrad.jit.loops import (
     Program,
     Statement,
     Store,
+    buffers_in,
     int_value,
 )
 from fungrad.primitives.elementwise import ROWS
@@ -73,7 +74,7 @@ def emit_python(program: Program) -> str:
 def _views(statement: Statement, done: set[str], pad: str) -> list[str]:
     """Definitions of the aliases a statement reads, before their first use."""
     lines: list[str] = []
-    for buffer in _buffers(statement):
+    for buffer in buffers_in(statement):
         chain = []
         current: Buffer | None = buffer
         while current is not None and current.alias is not None and current.name not in done:
@@ -84,33 +85,6 @@ def _views(statement: Statement, done: set[str], pad: str) -> list[str]:
             done.add(alias.name)
             lines.append(f"{pad}{alias.name} = {alias.alias.name}.reshape({alias.type.shape})")
     return lines
-
-
-def _buffers(statement: Statement) -> list[Buffer]:
-    """The buffers a statement touches."""
-    match statement:
-        case Loop(body=body):
-            return [buffer for inner in body for buffer in _buffers(inner)]
-        case Let(value=value) | Assign(value=value):
-            return _loaded(value)
-        case Store(buffer=buffer, index=index, value=value):
-            return [buffer, *_loaded(value), *(b for i in index for b in _loaded(i))]
-        case Guard(ok=ok):
-            return _loaded(ok)
-        case Gemm(a=a, b=b, out=out):
-            return [a, b, out]
-        case Host(inputs=inputs, outputs=outputs):
-            return [*inputs, *outputs]
-    return []
-
-
-def _loaded(expr: Expr) -> list[Buffer]:
-    match expr:
-        case Load(buffer=buffer, index=index):
-            return [buffer, *(b for i in index for b in _loaded(i))]
-        case Apply(args=args):
-            return [b for arg in args for b in _loaded(arg)]
-    return []
 
 
 def _statement(statement: Statement, program: Program, pad: str) -> list[str]:

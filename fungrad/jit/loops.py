@@ -253,3 +253,30 @@ def nest(extents: Sequence[int], into: list[Statement]) -> tuple[tuple[Expr, ...
     """Append nested loops over all axes of a shape; as `loops_over`."""
     indices, body = loops_over(list(enumerate(extents)), into)
     return tuple(indices.values()), body
+
+
+def buffers_in(statement: Statement) -> list[Buffer]:
+    """The buffers a statement touches."""
+    match statement:
+        case Loop(body=body):
+            return [buffer for inner in body for buffer in buffers_in(inner)]
+        case Let(value=value) | Assign(value=value):
+            return _loaded(value)
+        case Store(buffer=buffer, index=index, value=value):
+            return [buffer, *_loaded(value), *(b for i in index for b in _loaded(i))]
+        case Guard(ok=ok):
+            return _loaded(ok)
+        case Gemm(a=a, b=b, out=out):
+            return [a, b, out]
+        case Host(inputs=inputs, outputs=outputs):
+            return [*inputs, *outputs]
+    return []
+
+
+def _loaded(expr: Expr) -> list[Buffer]:
+    match expr:
+        case Load(buffer=buffer, index=index):
+            return [buffer, *(b for i in index for b in _loaded(i))]
+        case Apply(args=args):
+            return [b for arg in args for b in _loaded(arg)]
+    return []

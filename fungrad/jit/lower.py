@@ -50,11 +50,12 @@ from fungrad.jit.lower_nest import NestLowering
 from fungrad.jit.lower_reduce import reduce_nothing
 from fungrad.jit.lower_table import POINTWISE, REDUCTIONS, STAGES, is_native, is_pointwise, is_reduction
 from fungrad.jit.scope import Indices, Scope
+from fungrad.primitives.shape import Reshape
 
 
 @dataclass(slots=True)
-class Resources:
-    """What all graphs of a program share."""
+class Whole:
+    """What the graphs of a program share: those inside a loop or a branch add to what the outer one has."""
 
     constants: dict[int, Buffer] = field(default_factory=dict)
     temps: list[Buffer] = field(default_factory=list)
@@ -69,15 +70,14 @@ class Lowering:
     def __init__(
         self,
         graph: Graph,
+        whole: Whole,
         inputs: Sequence[Buffer],
         outputs: Sequence[Buffer],
-        names: dict[Var, str],
-        resources: Resources,
         statements: list[Statement],
     ) -> None:
         self.graph = graph
-        self.names = names
-        self.resources = resources
+        self.whole = whole
+        self.names = name_vars(graph)
         self.statements = statements
         self.outputs = outputs
         inlining = Inlining(graph)
@@ -110,17 +110,23 @@ class Lowering:
         return local
 
     def buffer(self, x: Operand) -> Buffer:
-        """An operand in memory, where it is unless it is another view of memory."""
+        """An operand in memory; a view of memory begins here, other inlined values are stored now."""
         if isinstance(x, Const):
             return self.constant(x)
         if x not in self.stored:
-            source = self.buffer(self.lazy[x].inputs[0])
-            self.stored[x] = Buffer(self.names[x], x.type, source.role, source)
+            eqn = self.lazy[x]
+            if isinstance(eqn.op, Reshape):
+                source = self.buffer(eqn.inputs[0])
+                self.stored[x] = Buffer(self.names[x], x.type, source.role, source)
+            else:
+                target = self.temp(self.names[x], x.type)
+                self.copy(x, target)
+                self.stored[x] = target
         return self.stored[x]
 
     def constant(self, x: Const) -> Buffer:
         """The buffer of an array constant."""
-        constants = self.resources.constants
+        constants = self.whole.constants
         found = constants.get(id(x.value))
         if found is None:
             found = Buffer(f"const{len(constants)}", x.type, "const", None, np.array(x.value, order="C"))
@@ -132,7 +138,7 @@ class Lowering:
     def temp(self, name: str, type: ArrayType) -> Buffer:
         """A new temporary buffer."""
         buffer = Buffer(name, type, "temp")
-        self.resources.temps.append(buffer)
+        self.whole.temps.append(buffer)
         return buffer
 
     def target(self, eqn: Equation) -> Buffer:
@@ -152,8 +158,8 @@ class Lowering:
             loops = [axis for axis, n in enumerate(shape) if n != 1]
             for axis in loops[: place.shared]:
                 shape[axis] = 1
-            kind = ("__row" if place.shared else "__all") if place.is_local else ""  # its elements have the plain name
-            buffer = self.temp(self.names[var] + kind, array_type(tuple(shape), var.type.dtype))
+            suffix = "__kept" if place.is_local else ""  # the plain name is that of an element
+            buffer = self.temp(self.names[var] + suffix, array_type(tuple(shape), var.type.dtype))
         self.stored[var] = buffer
         return buffer
 
@@ -173,9 +179,9 @@ class Lowering:
 
     def guard(self, ok: Expr, failure: str) -> Guard:
         """A check that makes the program fail with that message."""
-        if failure not in self.resources.failures:
-            self.resources.failures.append(failure)
-        return Guard(ok, self.resources.failures.index(failure))
+        if failure not in self.whole.failures:
+            self.whole.failures.append(failure)
+        return Guard(ok, self.whole.failures.index(failure))
 
     # -- equations ----------------------------------------------------------------------------------------------------
 
@@ -202,7 +208,7 @@ class Lowering:
             inputs = tuple(self.buffer(x) for x in eqn.inputs)
             self.note(eqn)
             outputs = tuple(self.memory(v) for v in eqn.outputs)
-            hosts = self.resources.hosts
+            hosts = self.whole.hosts
             hosts.append(Host(eqn.op, inputs, outputs, len(hosts)))
             self.statements.append(hosts[-1])
 
@@ -212,16 +218,16 @@ def lower(graph: Graph) -> Program:
     names = name_vars(graph)
     inputs = tuple(Buffer(names[v], v.type, "input") for v in graph.inputs)
     outputs = tuple(Buffer(f"out{i}", x.type, "output") for i, x in enumerate(graph.outputs))
-    resources = Resources()
+    whole = Whole()
     statements: list[Statement] = []
-    Lowering(graph, inputs, outputs, names, resources, statements).run()
+    Lowering(graph, whole, inputs, outputs, statements).run()
     return Program(
         graph.name,
         inputs,
         outputs,
-        tuple(resources.constants.values()),
-        tuple(resources.temps),
+        tuple(whole.constants.values()),
+        tuple(whole.temps),
         tuple(statements),
-        tuple(resources.failures),
-        tuple(resources.hosts),
+        tuple(whole.failures),
+        tuple(whole.hosts),
     )

@@ -50,6 +50,9 @@ STAGES: dict[type, Callable[[Lowering, Equation], None]] = {
     ScatterAdd: lower_index.scatter,
 }
 
+READ_BY_ELEMENT: frozenset[type] = frozenset({Pad, Concatenate, ArgReduce, CumSum, Scatter, ScatterAdd})
+"""Stages that read their operands element by element, which need not be in memory."""
+
 
 def is_native(eqn: Equation) -> bool:
     """Whether the loops of an equation's family can compute this very equation."""
@@ -94,12 +97,8 @@ def operands_in_memory(eqn: Equation, needed: set[Var]) -> Iterator[Var]:
     operands = eqn.inputs
     if isinstance(eqn.op, Reshape):
         operands = operands if is_view(eqn) or eqn.output in needed else ()
+    elif is_native(eqn) and type(eqn.op) in POINTWISE.keys() | REDUCTIONS | READ_BY_ELEMENT:
+        operands = ()
     elif isinstance(eqn.op, Gather):
         operands = operands[:1]
-    elif (
-        not isinstance(eqn.op, Dot)
-        and is_native(eqn)
-        and type(eqn.op) in (POINTWISE.keys() | STAGES.keys() | REDUCTIONS)
-    ):
-        operands = ()
     return (x for x in operands if isinstance(x, Var))

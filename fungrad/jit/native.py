@@ -16,8 +16,9 @@ from numba import from_dtype, njit, types
 from numba.extending import intrinsic
 
 from fungrad.jit import blas, host_calls, vectortrig
-from fungrad.jit.emit_llvm import arena_layout, emit_llvm
+from fungrad.jit.emit_llvm import emit_llvm
 from fungrad.jit.loops import Buffer, Program
+from fungrad.jit.memory_plan import arena_layout
 from fungrad.jit.native_math import I64, libm_addresses
 
 _registered = False

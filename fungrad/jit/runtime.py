@@ -53,7 +53,7 @@ class Compiled:
 
     def _compile(self) -> Callable[..., int]:
         """Compile once, also if several threads arrive together."""
-        from fungrad.jit.emit_llvm import arena_layout
+        from fungrad.jit.memory_plan import arena_layout
         from fungrad.jit.native import compile_native
 
         with self._lock:
