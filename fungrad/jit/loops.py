@@ -232,6 +232,16 @@ def fitted(buffer: Buffer, index: Sequence[Expr]) -> tuple[Expr, ...]:
     return tuple(literal(0) if n == 1 else i for i, n in zip(index, buffer.type.shape, strict=True))
 
 
+def indices_in(expr: Expr) -> set[Index]:
+    """The loop indices an expression depends on, as far as it shows."""
+    match expr:
+        case Index():
+            return {expr}
+        case Apply(args=args):
+            return {i for x in args for i in indices_in(x)}
+    return set()
+
+
 def loops_over(extents: Sequence[tuple[int, int]], into: list[Statement]) -> tuple[dict[int, Expr], list[Statement]]:
     """Append nested loops over (axis, extent) pairs, in the given order, to a list of statements.
 

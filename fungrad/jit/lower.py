@@ -95,14 +95,14 @@ class Lowering:
         """The element of an operand at an index: bound already, in memory, or computed now, in `scope`."""
         if isinstance(x, Const):
             scalar = x.scalar
-            return Load(self.constant(x), index) if scalar is None else Literal(scalar)
+            return scope.load(self.constant(x), index) if scalar is None else Literal(scalar)
         found = scope.find(x, index)
         if found is not None:
             return found
         eqn = self.lazy.get(x)
         if eqn is None or not is_pointwise(eqn):
             buffer = self.buffer(x)
-            return Load(buffer, fitted(buffer, index))
+            return scope.load(buffer, fitted(buffer, index))
         value = POINTWISE[type(eqn.op)](self, eqn, index, scope)
         if isinstance(value, Load | Literal | Local | Index):
             return value

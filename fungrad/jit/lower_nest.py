@@ -77,7 +77,10 @@ class NestLowering:
         begun = [eqn for eqn in nest.carried if fusion.spaces[eqn.output].home == level]
         for eqn in begun:
             sums = self.accumulations[eqn] = Accumulation(state, eqn, fusion.spaces[eqn.output])
-            sums.begin(level, scope.body, state.memory(eqn.output) if sums.into_rows else None)
+            target = state.memory(eqn.output) if sums.into_rows else None
+            sums.begin(level, scope.body, target)
+            if target is not None:
+                scope.written.add(target)
         if nest.carried and nest.extent > BLOCK:
             self._blocks(nest, level, scope)
         else:
@@ -86,15 +89,14 @@ class NestLowering:
             self._finish(self.accumulations.pop(eqn), scope)
 
     def _rounds(self, nest: Nest, level: int, scope: Scope, loop: Loop, into: list[Statement]) -> None:
-        into.append(loop)
-        inner = Scope(loop.body, scope)
+        inner = Scope(loop.body, scope, loop.index)
         for item in nest.items:
             self._item(item, level + 1, inner)
+        into.append(loop)  # after what is loaded before it
 
     def _blocks(self, nest: Nest, level: int, scope: Scope) -> None:
         length = block_length(nest.extent)
         blocks = Loop(Index(f"i{level}__block"), literal(-(-nest.extent // length)))
-        scope.body.append(blocks)
         sums = [self.accumulations[eqn] for eqn in nest.carried]
         outer = [s.total for s in sums]
         for s in sums:
@@ -104,6 +106,7 @@ class NestLowering:
         if nest.extent % length:
             stop = Apply("minimum", (stop, literal(nest.extent)), INT)
         self._rounds(nest, level, scope, Loop(loop_index(level), stop, [], start), blocks.body)
+        scope.body.append(blocks)
         for s, total in zip(sums, outer, strict=True):
             assert total is not None
             s.merge(level, blocks.body, total)
@@ -123,6 +126,7 @@ class NestLowering:
             value = local
         if place.stored:
             target = self.state.memory(var)
+            scope.written.add(target)
             scope.body.append(Store(target, fitted(target, index), value))
 
     def _pointwise(self, eqn: Equation, scope: Scope) -> None:

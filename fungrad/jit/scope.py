@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from itertools import count
 
 from fungrad.ir.graph import Var
-from fungrad.jit.loops import Expr, Let, Local, Statement
+from fungrad.jit.loops import Buffer, Expr, Index, Let, Load, Local, Statement, indices_in
 
 Indices = tuple[Expr, ...]
 
@@ -13,17 +15,21 @@ Indices = tuple[Expr, ...]
 class Scope:
     """One loop body: where values are bound, each once for each index. Sees what the bodies around it have bound."""
 
-    def __init__(self, body: list[Statement], parent: Scope | None = None) -> None:
+    def __init__(self, body: list[Statement], parent: Scope | None = None, index: Index | None = None) -> None:
         self.body = body
         self.parent = parent
+        self.index = index
         self.bound: dict[tuple[Var, Indices], Local] = {}
+        self.held: dict[tuple[Buffer, Indices], Local] = {}
+        self.fresh: Iterator[int] = count() if parent is None else parent.fresh
+        self.written: set[Buffer] = set() if parent is None else parent.written  # by the loops that are open
         self.names: Counter[str] = Counter() if parent is None else parent.names.copy()
 
     def let(self, name: str, value: Expr) -> Local:
         """Bind a fresh local; its name differs from those of this body and the bodies around it."""
         self.names[name] += 1
-        count = self.names[name]
-        local = Local(name if count == 1 else f"{name}__{count}", value.dtype)
+        number = self.names[name]
+        local = Local(name if number == 1 else f"{name}__{number}", value.dtype)
         self.body.append(Let(local, value))
         return local
 
@@ -36,3 +42,17 @@ class Scope:
                 return found
             scope = scope.parent
         return None
+
+    def load(self, buffer: Buffer, index: Indices) -> Expr:
+        """An element of a buffer. One that is the same in all rounds of the loop is loaded before it."""
+        inner = {i for x in index for i in indices_in(x)}
+        scope = self
+        while scope.parent is not None and scope.index not in inner:
+            scope = scope.parent
+        if scope is self or buffer.memory in self.written:
+            return Load(buffer, index)
+        if (buffer, index) not in scope.held:
+            local = Local(f"{buffer.name}__at{next(self.fresh)}", buffer.type.dtype)
+            scope.body.append(Let(local, Load(buffer, index)))
+            scope.held[buffer, index] = local
+        return scope.held[buffer, index]
