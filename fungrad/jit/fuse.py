@@ -27,7 +27,7 @@ from fungrad.jit.inline import Inlining, cost_of
 from fungrad.jit.loops import Expr, literal, loop_index
 from fungrad.jit.lower_table import is_pointwise, is_reduction, is_view
 from fungrad.primitives.reduce import Reduce, Sum
-from fungrad.primitives.shape import Broadcast, Flip, Slice, Transpose
+from fungrad.primitives.shape import Broadcast, Flip, Pad, Slice, Transpose
 
 BODY_COST = 400  # of the statements of an innermost loop, in additions: bounds compile time and registers
 NEST_COST = 2000  # of all loops inside an outermost one
@@ -43,6 +43,7 @@ class Nest:
         carried: reductions that accumulate over the rounds of this loop.
         latest: the last loop inside, by extent.
         spaces: the extents of the loops inside of each equation.
+        cuts: indices at which padding begins or ends.
         cost: of a round, in additions.
     """
 
@@ -53,6 +54,7 @@ class Nest:
     carried: list[Equation] = field(default_factory=list)
     latest: dict[int, Nest] = field(default_factory=dict)
     spaces: set[tuple[int, ...]] = field(default_factory=set)
+    cuts: set[int] = field(default_factory=set)
     cost: int = 0
 
 
@@ -149,6 +151,12 @@ def aligned(eqn: Equation, x: ArrayType, depth: int) -> int:
                 if n != m or start != 0 or step != 1:
                     break
                 count += n != 1
+        case Pad(before, after):
+            if x.ndim == len(out):  # the fill value otherwise
+                for n, b, a in zip(x.shape, before, after, strict=True):
+                    if b or a:
+                        break
+                    count += n != 1
         case Flip(axes):
             for i, n in enumerate(x.shape):
                 if n != 1 and i in axes:
@@ -163,6 +171,17 @@ def aligned(eqn: Equation, x: ArrayType, depth: int) -> int:
         case _:
             return depth
     return min(depth, count)
+
+
+def pad_edges(eqn: Equation, depth: int) -> Iterator[tuple[int, int]]:
+    """The loops, of `depth` in step, in which an inlined pad changes between its operand and the fill value, and the
+    indices where it does."""
+    if isinstance(eqn.op, Pad):
+        out, x = eqn.output.type.shape, eqn.inputs[0].type.shape
+        axes = [i for i, n in enumerate(out) if n != 1][:depth]
+        for level, axis in enumerate(axes):
+            first = eqn.op.before[axis]
+            yield from ((level, cut) for cut in (first, first + x[axis]) if 0 < cut < out[axis])
 
 
 class Fusion:
@@ -188,7 +207,7 @@ class Fusion:
     def _place(self, eqn: Equation) -> None:
         """Choose the loops of an equation."""
         space = loop_space(eqn)
-        depths, cost = self._reads(eqn, space)
+        depths, edges, cost = self._reads(eqn, space)
         path = [self.program]
         if space is None:
             place = Place(path, len(self.program.items), 0, 0)
@@ -202,6 +221,8 @@ class Fusion:
                         loop.carried.append(eqn)
             for loop in path:
                 loop.cost += cost
+            for level, cut in edges:
+                path[level + 1].cuts.add(cut)
         path[-1].items.append(eqn)
         for var in eqn.outputs:
             self.places[var] = place
@@ -252,8 +273,9 @@ class Fusion:
         around.items.append(new)
         return new
 
-    def _reads(self, eqn: Equation, space: LoopSpace | None) -> tuple[dict[Var, int], int]:
-        """The placed values an equation reads, each with how many loops it may share with it; and what it costs."""
+    def _reads(self, eqn: Equation, space: LoopSpace | None) -> tuple[dict[Var, int], list[tuple[int, int]], int]:
+        """The placed values an equation reads, each with how many loops it may share with it; the edges of padding; and
+        what an element costs."""
         depth = 0
         if space is not None:
             depth = len(space.axes)
@@ -269,7 +291,9 @@ class Fusion:
                 for var, shared in self._sources(x, in_step, seen):
                     found[var] = min(found.get(var, shared), shared)
         cost += sum(cost_of(self.inlining.inlined[x]) for x in seen)
-        return found, cost
+        edges = [] if space is None or is_reduction(eqn) else list(pad_edges(eqn, depth))
+        edges += [edge for y, at in seen.items() for edge in pad_edges(self.inlining.inlined[y], at)]
+        return found, edges, cost
 
     def _sources(self, x: Var, depth: int, seen: dict[Var, int] | None = None) -> Iterator[tuple[Var, int]]:
         """The placed values that computing `x` reads, each with the number of leading axes read in step."""

@@ -14,7 +14,7 @@ from fungrad.jit.lower_table import MOVEMENTS, is_pointwise, is_view, operands_i
 from fungrad.primitives.convert import Convert
 from fungrad.primitives.elementwise import Elementwise
 from fungrad.primitives.index import Gather
-from fungrad.primitives.shape import Reshape
+from fungrad.primitives.shape import Pad, Reshape
 
 CHEAP = 4  # additions and loads that are rather repeated than kept
 MAX_DEPTH = 24  # of inlined values inside each other: bounds recursion
@@ -71,7 +71,8 @@ class Inlining:
                 size = max(x.type.size, 1)
                 if type(eqn.op) in MOVEMENTS or is_view(eqn):
                     out = eqn.output
-                    reads = (fan.get(out, 0.0) + (out in results)) * out.type.size / size
+                    elements = size if isinstance(eqn.op, Pad) and x is eqn.inputs[0] else out.type.size
+                    reads = (fan.get(out, 0.0) + (out in results)) * elements / size
                 elif isinstance(eqn.op, Gather):
                     reads = eqn.output.type.size / size
                 else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from fungrad.ir.graph import Equation
@@ -31,6 +32,8 @@ from fungrad.jit.scope import Scope
 
 if TYPE_CHECKING:
     from fungrad.jit.lower import Lowering
+
+MAX_CUTS = 4  # of a loop into pieces with and without padding; beyond, each element is chosen
 
 
 def equations_in(item: Nest | Equation) -> Iterator[Equation]:
@@ -84,12 +87,15 @@ class NestLowering:
         if nest.carried and nest.extent > BLOCK:
             self._blocks(nest, level, scope)
         else:
-            self._rounds(nest, level, scope, Loop(loop_index(level), literal(nest.extent)), scope.body)
+            cuts = sorted(nest.cuts) if len(nest.cuts) <= MAX_CUTS else []
+            for start, stop in pairwise([0, *cuts, nest.extent]):
+                loop = Loop(loop_index(level), literal(stop), [], literal(start))
+                self._rounds(nest, level, scope, loop, range(start, stop), scope.body)
         for eqn in begun:
             self._finish(self.accumulations.pop(eqn), scope)
 
-    def _rounds(self, nest: Nest, level: int, scope: Scope, loop: Loop, into: list[Statement]) -> None:
-        inner = Scope(loop.body, scope, loop.index)
+    def _rounds(self, nest: Nest, level: int, scope: Scope, loop: Loop, rounds: range, into: list[Statement]) -> None:
+        inner = Scope(loop.body, scope, loop.index, rounds)
         for item in nest.items:
             self._item(item, level + 1, inner)
         into.append(loop)  # after what is loaded before it
@@ -105,7 +111,8 @@ class NestLowering:
         stop: Expr = add(start, literal(length))
         if nest.extent % length:
             stop = Apply("minimum", (stop, literal(nest.extent)), INT)
-        self._rounds(nest, level, scope, Loop(loop_index(level), stop, [], start), blocks.body)
+        loop = Loop(loop_index(level), stop, [], start)
+        self._rounds(nest, level, scope, loop, range(nest.extent), blocks.body)
         scope.body.append(blocks)
         for s, total in zip(sums, outer, strict=True):
             assert total is not None

@@ -33,14 +33,15 @@ POINTWISE: dict[type, Callable[[Lowering, Equation, tuple[Expr, ...], Scope], Ex
     Slice: lower_pointwise.slice,
     Flip: lower_pointwise.flip,
     Reshape: lower_pointwise.reshape,  # where only axes of extent 1 come and go
+    Pad: lower_pointwise.pad,  # around, not between
 }
 
-MOVEMENTS: frozenset[type] = frozenset({Broadcast, Transpose, Slice, Flip, Reshape})
+MOVEMENTS: frozenset[type] = frozenset({Broadcast, Transpose, Slice, Flip, Reshape, Pad})
 
 REDUCTIONS: frozenset[type] = frozenset({Sum, Reduce})
 
 STAGES: dict[type, Callable[[Lowering, Equation], None]] = {
-    Pad: lower_shape.pad,
+    Pad: lower_shape.pad,  # between the elements too
     Concatenate: lower_shape.concatenate,
     ArgReduce: lower_reduce.arg_reduce,
     CumSum: lower_reduce.cumsum,
@@ -78,6 +79,8 @@ def is_pointwise(eqn: Equation) -> bool:
     """Whether an element of the result is computed from elements of the operands."""
     if isinstance(eqn.op, Reshape):
         return _only_units_differ(eqn)
+    if isinstance(eqn.op, Pad) and (any(eqn.op.between) or not eqn.inputs[0].type.size):
+        return False
     return type(eqn.op) in POINTWISE and is_native(eqn)
 
 

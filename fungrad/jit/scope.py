@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from itertools import count
+from math import inf
 
 from fungrad.ir.graph import Var
-from fungrad.jit.loops import Buffer, Expr, Index, Let, Load, Local, Statement, indices_in
+from fungrad.jit.loops import Apply, Buffer, Expr, Index, Let, Literal, Load, Local, Statement, indices_in
 
 Indices = tuple[Expr, ...]
 
@@ -15,10 +16,13 @@ Indices = tuple[Expr, ...]
 class Scope:
     """One loop body: where values are bound, each once for each index. Sees what the bodies around it have bound."""
 
-    def __init__(self, body: list[Statement], parent: Scope | None = None, index: Index | None = None) -> None:
+    def __init__(
+        self, body: list[Statement], parent: Scope | None = None, index: Index | None = None, rounds: range = range(0)
+    ) -> None:
         self.body = body
         self.parent = parent
         self.index = index
+        self.rounds = rounds  # what the index runs over
         self.bound: dict[tuple[Var, Indices], Local] = {}
         self.held: dict[tuple[Buffer, Indices], Local] = {}
         self.fresh: Iterator[int] = count() if parent is None else parent.fresh
@@ -56,3 +60,21 @@ class Scope:
             scope.body.append(Let(local, Load(buffer, index)))
             scope.held[buffer, index] = local
         return scope.held[buffer, index]
+
+    def bounds(self, index: Expr) -> tuple[float, float]:
+        """The least and the greatest value an index can have, as far as the loops tell."""
+        match index:
+            case Literal(value=value):
+                return int(value), int(value)
+            case Index():
+                scope: Scope | None = self
+                while scope is not None:
+                    if scope.index == index:
+                        return scope.rounds[0], scope.rounds[-1]
+                    scope = scope.parent
+            case Apply(op="add" | "sub" | "mul" as op, args=(x, y)) if isinstance(y, Literal) and y.value >= 0:
+                change = {"add": int.__add__, "sub": int.__sub__, "mul": int.__mul__}[op]
+                low, high = self.bounds(x)
+                if isinstance(low, int) and isinstance(high, int):
+                    return change(low, int(y.value)), change(high, int(y.value))
+        return -inf, inf

@@ -134,3 +134,43 @@ def test_results_that_are_read_again_in_the_same_loops():
 
     for found, expected in zip(fg.jit(f)(Z), f(Z), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-14)
+
+
+def test_padding_cuts_a_loop_where_it_begins_and_ends():
+    def f(x):
+        return np.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
+
+    x = RNG.normal(size=500)
+    program = program_of(fg.grad(f), x)
+    assert not program.temps
+    assert len(outermost(program)) == 3
+    assert " if " not in fg.jit(fg.grad(f)).source(x)
+    np.testing.assert_allclose(fg.jit(fg.grad(f))(x), fg.grad(f)(x), rtol=1e-13)
+
+
+@pytest.mark.parametrize("shape", [(7,), (1,), (2, 300), (300, 2), (3, 1, 4)])
+def test_padding_in_any_place(shape):
+    def f(x):
+        widths = [(1, 2)] * x.ndim
+        p = np.pad(np.sin(x), widths, constant_values=0.5)
+        q = np.pad(x, [(2, 1)] * x.ndim)
+        return p, p * q, p[::-1] + q, p.T @ q if x.ndim == 2 else p, np.sum(p * q, axis=0), np.sum(p), np.exp(p.T)
+
+    x = RNG.normal(size=shape)
+    for found, expected in zip(fg.jit(f)(x), f(x), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
+
+
+def test_a_matrix_times_a_vector_shares_its_pass():
+    def f(w, x, y):
+        return np.sum((x @ w - y) ** 2)
+
+    x, w, y = RNG.normal(size=(300, 5)), RNG.normal(size=5), RNG.normal(size=300)
+    program = program_of(fg.grad(f), w, x, y)
+    assert max(b.type.size for b in program.temps) <= 5, "the residuals are kept"
+    np.testing.assert_allclose(fg.jit(fg.grad(f))(w, x, y), 2 * x.T @ (x @ w - y), rtol=1e-11)
+
+
+def test_what_a_loop_does_not_change_is_loaded_before_it():
+    lines = fg.jit(lambda x, s: np.exp(x * s)).source(np.ones(6), 2.0).splitlines()
+    assert lines[-4:-2] == ["    s__at0 = s[()]", "    for i0 in range(6):"]
