@@ -70,7 +70,7 @@ class Scope:
                 scope: Scope | None = self
                 while scope is not None:
                     if scope.index == index:
-                        return scope.rounds[0], scope.rounds[-1]
+                        return scope.rounds.start, scope.rounds.stop - 1
                     scope = scope.parent
             case Apply(op="add" | "sub" | "mul" as op, args=(x, y)) if isinstance(y, Literal) and y.value >= 0:
                 change = {"add": int.__add__, "sub": int.__sub__, "mul": int.__mul__}[op]

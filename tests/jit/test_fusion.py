@@ -161,6 +161,10 @@ def test_padding_in_any_place(shape):
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
 
 
+def test_nothing_of_a_padded_array():
+    assert fg.jit(lambda x: np.pad(x, (2, 3))[5:5] * 2)(np.ones(4)).shape == (0,)
+
+
 def test_a_matrix_times_a_vector_shares_its_pass():
     def f(w, x, y):
         return np.sum((x @ w - y) ** 2)
