@@ -13,24 +13,20 @@ Step = Callable[[ir.Value, Sequence[ir.Value]], Sequence[ir.Value]]
 
 
 def counted_loop(
-    b: ir.IRBuilder, count: int | ir.Value, step: Step, start: Sequence[ir.Value] = ()
+    b: ir.IRBuilder, stop: ir.Value | int, step: Step, start: Sequence[ir.Value] = (), first: ir.Value | int = 0
 ) -> Sequence[ir.Value]:
-    """Emit `count` rounds of `step` and return the last carried values; nothing at all for a count of 0.
+    """Emit rounds of `step` for indices from `first` below `stop` and return the last carried values.
 
-    A count that is known only at run time goes without carried values.
+    Nothing at all for a `stop` of the number 0; there must be a round otherwise.
     """
-    if count == 0:
+    if stop == 0:
         return start
+    limit, begin = (I64(x) if isinstance(x, int) else x for x in (stop, first))
     before, head, end = b.block, b.append_basic_block("loop"), b.append_basic_block("after")
-    if isinstance(count, int):
-        count = I64(count)
-        b.branch(head)
-    else:
-        assert not start
-        b.cbranch(b.icmp_signed(">", count, I64(0)), head, end)
+    b.branch(head)
     b.position_at_end(head)
     index = b.phi(I64)
-    index.add_incoming(I64(0), before)
+    index.add_incoming(begin, before)
     carried = [b.phi(value.type) for value in start]
     for phi, value in zip(carried, start, strict=True):
         phi.add_incoming(value, before)
@@ -38,6 +34,6 @@ def counted_loop(
     following = b.add(index, I64(1), flags=["nsw", "nuw"])
     for phi, value in zip((index, *carried), (following, *new), strict=True):
         phi.add_incoming(value, b.block)
-    b.cbranch(b.icmp_unsigned("<", following, count), head, end)
+    b.cbranch(b.icmp_unsigned("<", following, limit), head, end)
     b.position_at_end(end)
     return new

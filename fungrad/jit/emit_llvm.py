@@ -44,11 +44,11 @@ from fungrad.jit.loops import (
     Statement,
     Store,
     View,
-    arena_layout,
     inner_statements,
     int_value,
     literal,
 )
+from fungrad.jit.memory_plan import arena_layout
 from fungrad.jit.native_math import I8, I32, I64, ScalarMath, memory_type, register_type
 from fungrad.jit.small_products import is_small, product_function
 from fungrad.jit.stages import Stage, stages
@@ -212,7 +212,7 @@ class _Emitter:
             self.statement(statement)
 
     def nest(self, loop: Loop) -> None:
-        self.loop(loop.index.name, loop.extent, lambda: self.statements(loop.body))
+        self.loop(loop.index.name, loop.start, loop.stop, lambda: self.statements(loop.body))
 
     def twice(self, loop: Loop) -> None:
         """A loop that assumes ordinary arguments; if they were not, what it changed is put back and it runs again."""
@@ -228,16 +228,20 @@ class _Emitter:
             self.nest(loop)
         self.settled = False
 
-    def loop(self, name: str, extent: Expr, body: Callable[[], None]) -> None:
-        known = int_value(extent)
-        count = self.expr(extent) if known is None else known
-
+    def loop(self, name: str, start: Expr, stop: Expr, body: Callable[[], None]) -> None:
         def step(index: ir.Value, _: Sequence[ir.Value]) -> Sequence[ir.Value]:
             self.locals[name] = index
             body()
             return ()
 
-        counted_loop(self.b, count, step)
+        first, count = int_value(start), int_value(stop)
+        if first is not None and count is not None and first >= count:
+            return
+        if isinstance(stop, Local):  # known at run time only, so there may be no round at all
+            with self.b.if_then(self.b.icmp_signed(">", self.expr(stop), self.expr(start))):
+                counted_loop(self.b, self.expr(stop), step, first=self.expr(start))
+        else:
+            counted_loop(self.b, self.expr(stop), step, first=self.expr(start))
 
     def repeat(self, loop: Repeat) -> None:
         b = self.b
@@ -306,7 +310,7 @@ class _Emitter:
             else:
                 self.blas(call, a, b, out)
 
-        self.loop("i__batch", literal(call.batch), once)
+        self.loop("i__batch", literal(0), literal(call.batch), once)
 
     def blas(self, call: Gemm, a: ir.Value, b: ir.Value, out: ir.Value) -> None:
         """One product by the library, as C^T = B^T A^T."""

@@ -35,6 +35,8 @@ from fungrad.jit.loops import (
     Statement,
     Store,
     View,
+    buffers_in,
+    int_value,
 )
 from fungrad.primitives.elementwise import ROWS
 from fungrad.primitives.random import threefry2x32
@@ -83,7 +85,7 @@ def _block(body: Sequence[Statement], program: Program, known: frozenset[Buffer]
     """
     lines: list[str] = []
     for statement in body:
-        for alias in [alias for buffer in _buffers(statement) for alias in _chain(buffer)]:
+        for alias in [alias for buffer in buffers_in(statement) for alias in _chain(buffer)]:
             if alias not in known and (alias.memory.role != "view" or alias.memory in known):
                 assert alias.alias is not None
                 known |= {alias}
@@ -99,45 +101,13 @@ def _chain(buffer: Buffer) -> list[Buffer]:
     return [] if buffer.alias is None else [*_chain(buffer.alias), buffer]
 
 
-def _buffers(statement: Statement) -> list[Buffer]:
-    """The buffers a statement touches."""
-    match statement:
-        case Loop(body=body):
-            return [buffer for inner in body for buffer in _buffers(inner)]
-        case Let(value=value) | Assign(value=value):
-            return _loaded(value)
-        case Store(buffer=buffer, index=index, value=value):
-            return [buffer, *_loaded(value), *(b for i in index for b in _loaded(i))]
-        case Guard(ok=ok):
-            return _loaded(ok)
-        case Gemm(a=a, b=b, out=out):
-            return [a, b, out]
-        case Host(inputs=inputs, outputs=outputs):
-            return [*inputs, *outputs]
-        case Repeat(condition=condition, ok=ok, body=body):
-            return [*(b for inner in (*condition, *body) for b in _buffers(inner)), *_loaded(ok)]
-        case Choose(index=index, cases=cases):
-            return [*(b for case in cases for inner in case for b in _buffers(inner)), *_loaded(index)]
-        case View(source=source, row=row):
-            return [source, *_loaded(row)]
-    return []
-
-
-def _loaded(expr: Expr) -> list[Buffer]:
-    match expr:
-        case Load(buffer=buffer, index=index):
-            return [buffer, *(b for i in index for b in _loaded(i))]
-        case Apply(args=args):
-            return [b for arg in args for b in _loaded(arg)]
-    return []
-
-
 def _statement(statement: Statement, program: Program, known: frozenset[Buffer], pad: str) -> list[str]:
     match statement:
         case Note(text=text):
             return [f"{pad}# {text}"]
-        case Loop(index=index, extent=extent, body=body):
-            head = f"{pad}for {index.name} in range({_expr(extent)}):"
+        case Loop(index=index, stop=stop, body=body, start=start):
+            bounds = _expr(stop) if int_value(start) == 0 else f"{_expr(start)}, {_expr(stop)}"
+            head = f"{pad}for {index.name} in range({bounds}):"
             return [head, *_block(body, program, known, pad + "    ")]
         case Repeat(condition=condition, ok=ok, body=body):
             inner = pad + "    "

@@ -2,7 +2,7 @@
 
     Program   ::= buffers, statements
     Statement ::= Note text
-                | Loop index < extent: statements
+                | Loop start <= index < stop: statements
                 | Repeat condition statements, Expr, body statements   (while the Expr holds)
                 | Choose Expr: one of several lists of statements
                 | View buffer = source[row]   (row of an array, or of a tape)
@@ -16,7 +16,7 @@
     Expr      ::= Literal | Index | Local | Load buffer[Expr...] | Apply operation Expr...
 
 Expressions are scalar and typed. Operations are named as the rows of `primitives/elementwise.py`, plus `convert`.
-Extents are expressions, so that a symbolic extent can come later; today all are literals. Buffers are dense and
+Bounds of loops are expressions: of literals, and of the indices of enclosing loops. Buffers are dense and
 row-major.
 """
 
@@ -99,13 +99,15 @@ Expr = Literal | Index | Local | Load | Apply
 @dataclass(frozen=True, slots=True)
 class Note:
     text: str
+    reason: str = ""  # why the loops that follow are not part of those before
 
 
 @dataclass(frozen=True, slots=True)
 class Loop:
     index: Index
-    extent: Expr
+    stop: Expr
     body: list[Statement] = field(default_factory=list)
+    start: Expr = Literal(np.int64(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,9 +214,6 @@ class Program:
         return (*self.inputs, *self.constants, *self.outputs)
 
 
-ALIGNMENT = 64  # of temporaries, in bytes
-
-
 def inner_statements(statement: Statement) -> list[Statement]:
     """The statements directly inside another."""
     match statement:
@@ -269,6 +268,26 @@ def sub(x: Expr, y: Expr) -> Expr:
     return x if b == 0 else Apply("sub", (x, y), INT)
 
 
+def loop_index(level: int) -> Index:
+    """The index of the loop inside `level` others."""
+    return Index(f"i{level}")
+
+
+def fitted(buffer: Buffer, index: Sequence[Expr]) -> tuple[Expr, ...]:
+    """An index of a value as an index of the buffer that holds it, which may keep only the current row of some axes."""
+    return tuple(literal(0) if n == 1 else i for i, n in zip(index, buffer.type.shape, strict=True))
+
+
+def indices_in(expr: Expr) -> set[Index]:
+    """The loop indices an expression depends on, as far as it shows."""
+    match expr:
+        case Index():
+            return {expr}
+        case Apply(args=args):
+            return {i for x in args for i in indices_in(x)}
+    return set()
+
+
 def loops_over(extents: Sequence[tuple[int, int]], into: list[Statement]) -> tuple[dict[int, Expr], list[Statement]]:
     """Append nested loops over (axis, extent) pairs, in the given order, to a list of statements.
 
@@ -292,11 +311,45 @@ def nest(extents: Sequence[int], into: list[Statement]) -> tuple[tuple[Expr, ...
     return tuple(indices.values()), body
 
 
-def arena_layout(program: Program) -> tuple[dict[Buffer, int], int]:
-    """The byte offset of each temporary in the arena, and the arena's size."""
-    offsets: dict[Buffer, int] = {}
-    size = 0
-    for buffer in program.temps:
-        offsets[buffer] = size
-        size += -(-buffer.type.size * buffer.type.dtype.itemsize // ALIGNMENT) * ALIGNMENT
-    return offsets, size
+def buffers_in(statement: Statement) -> list[Buffer]:
+    """The buffers a statement touches."""
+    return [*_own_buffers(statement), *(b for inner in inner_statements(statement) for b in buffers_in(inner))]
+
+
+def views_in(statement: Statement) -> list[View]:
+    """The views a statement makes."""
+    inside = [view for inner in inner_statements(statement) for view in views_in(inner)]
+    return [statement, *inside] if isinstance(statement, View) else inside
+
+
+def _own_buffers(statement: Statement) -> list[Buffer]:
+    """The buffers a statement touches, but for those the statements inside it do."""
+    match statement:
+        case Repeat(ok=ok):
+            return _loaded(ok)
+        case Choose(index=chosen):
+            return _loaded(chosen)
+        case View(buffer=buffer, source=source, row=row):
+            return [buffer, source, *_loaded(row)]
+        case Grow(tape=tape):
+            return [tape]
+        case Let(value=value) | Assign(value=value):
+            return _loaded(value)
+        case Store(buffer=buffer, index=index, value=value):
+            return [buffer, *_loaded(value), *(b for i in index for b in _loaded(i))]
+        case Guard(ok=ok):
+            return _loaded(ok)
+        case Gemm(a=a, b=b, out=out):
+            return [a, b, out]
+        case Host(inputs=inputs, outputs=outputs):
+            return [*inputs, *outputs]
+    return []
+
+
+def _loaded(expr: Expr) -> list[Buffer]:
+    match expr:
+        case Load(buffer=buffer, index=index):
+            return [buffer, *(b for i in index for b in _loaded(i))]
+        case Apply(args=args):
+            return [b for arg in args for b in _loaded(arg)]
+    return []

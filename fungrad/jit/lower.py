@@ -12,24 +12,25 @@ becomes one nest, since `a` and `b` are used once:
             c__total = c__total + b
         c[i0] = c__total
 
-Equations are lowered in order. A *lazy* value is not stored but computed where it is read, inside the reader's loops;
-an equation is lazy if it is pointwise and read once, or only moves stored elements. Every other equation stores its
-result. A lazy value whose reader needs memory (a matrix product, say) is stored just before it. Which loops a
-primitive becomes is one table keyed by family; a primitive without an entry is a host call.
+`inline` decides which values are computed where they are read, `fuse` which of the others share loops, and the two
+together what has to be in memory. Here the loops are written down, in the order of the tree that `fuse` made. Which
+loops a primitive becomes is one table keyed by family; a primitive without an entry is a host call.
 """
 
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from itertools import count
 
 import numpy as np
 
 from fungrad.ir.graph import Const, Equation, Graph, Operand, Var
 from fungrad.ir.printing import name_vars, print_primitive
-from fungrad.ir.types import ArrayType
+from fungrad.ir.types import ArrayType, array_type
+from fungrad.jit.fuse import Fusion, Nest
+from fungrad.jit.inline import Inlining
 from fungrad.jit.loops import (
     Buffer,
     Expr,
@@ -43,25 +44,26 @@ from fungrad.jit.loops import (
     Program,
     Statement,
     Store,
+    fitted,
     nest,
 )
-from fungrad.jit.lower_table import MOVEMENTS, POINTWISE, STAGES, is_native
+from fungrad.jit.lower_nest import NestLowering
+from fungrad.jit.lower_reduce import reduce_nothing
+from fungrad.jit.lower_table import POINTWISE, REDUCTIONS, STAGES, is_native, is_pointwise, is_reduction
 from fungrad.jit.scope import Indices, Scope
-from fungrad.primitives.shape import Broadcast
-
-MAX_DEPTH = 24  # of lazy values inside each other: bounds recursion and the length of a loop body
+from fungrad.primitives.shape import Reshape
 
 
+@dataclass(slots=True)
 class Whole:
-    """What the graphs of one program share."""
+    """What the graphs of a program share: those inside a loop or a branch add to what the outer one has."""
 
-    def __init__(self) -> None:
-        self.taken: set[str] = set()
-        self.constants: dict[int, Buffer] = {}
-        self.temps: list[Buffer] = []
-        self.tapes: list[Buffer] = []
-        self.failures: list[str] = []
-        self.hosts: list[Host] = []
+    taken: set[str] = field(default_factory=set)  # names
+    constants: dict[int, Buffer] = field(default_factory=dict)
+    temps: list[Buffer] = field(default_factory=list)
+    tapes: list[Buffer] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    hosts: list[Host] = field(default_factory=list)
 
     def fresh(self, stem: str) -> str:
         """A name nothing else in the program has."""
@@ -72,15 +74,8 @@ class Whole:
 
 
 class Lowering:
-    """The state of lowering one graph.
-
-    Args:
-        graph: what to lower.
-        whole: the program it is part of.
-        inputs: where its inputs are.
-        outputs: where its outputs go.
-        statements: what its loops are appended to.
-    """
+    """The state of lowering one graph: from buffers of its inputs, in statements that are appended to a list, into
+    buffers of its outputs."""
 
     def __init__(
         self,
@@ -92,48 +87,51 @@ class Lowering:
     ) -> None:
         self.graph = graph
         self.whole = whole
-        self.inputs = inputs
-        self.outputs = outputs
-        self.statements = statements
         self.names = name_vars(graph, whole.taken)
-        self.stored: dict[Var, Buffer] = {}
-        self.lazy: dict[Var, Equation] = {}
-        self.depth: dict[Var, int] = {}
-        self.uses = Counter(x for eqn in graph.equations for x in eqn.inputs if isinstance(x, Var))
-        self.readers: dict[Var, Equation] = {
-            x: eqn for eqn in graph.equations for x in eqn.inputs if isinstance(x, Var)
-        }
-        self.stored.update(zip(graph.inputs, inputs, strict=True))
+        self.statements = statements
+        self.outputs = outputs
+        inlining = Inlining(graph)
+        self.lazy = inlining.inlined
+        self.fusion = Fusion(graph, inlining)
+        self.stored: dict[Var, Buffer] = dict(zip(graph.inputs, inputs, strict=True))
         self.destination: dict[Var, Buffer] = {}
         for x, buffer in zip(graph.outputs, outputs, strict=True):
-            if isinstance(x, Var) and x not in self.stored:
+            if isinstance(x, Var) and x not in self.stored and x not in self.lazy:
                 self.destination.setdefault(x, buffer)
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
     def read(self, x: Operand, index: Indices, scope: Scope) -> Expr:
-        """The element of an operand at an index, computed in `scope` if it is lazy."""
+        """The element of an operand at an index: bound already, in memory, or computed now, in `scope`."""
         if isinstance(x, Const):
             scalar = x.scalar
-            return Load(self.constant(x), index) if scalar is None else Literal(scalar)
-        buffer = self.stored.get(x)
-        if buffer is not None:
-            return Load(buffer, index)
-        found = scope.bound.get((x, index))
-        if found is None:
-            eqn = self.lazy[x]
-            value = POINTWISE[type(eqn.op)](self, eqn, index, scope)
-            if isinstance(value, Load | Literal | Local | Index):
-                return value
-            found = scope.bound[x, index] = scope.let(self.names[x], value)
-        return found
+            return scope.load(self.constant(x), index) if scalar is None else Literal(scalar)
+        found = scope.find(x, index)
+        if found is not None:
+            return found
+        eqn = self.lazy.get(x)
+        if eqn is None or not is_pointwise(eqn):
+            buffer = self.buffer(x)
+            return scope.load(buffer, fitted(buffer, index))
+        value = POINTWISE[type(eqn.op)](self, eqn, index, scope)
+        if isinstance(value, Load | Literal | Local | Index):
+            return value
+        local = scope.bound[x, index] = scope.let(self.names[x], value)
+        return local
 
     def buffer(self, x: Operand) -> Buffer:
-        """An operand in memory, stored now if it was lazy."""
+        """An operand in memory; a view of memory begins here, other inlined values are stored now."""
         if isinstance(x, Const):
             return self.constant(x)
         if x not in self.stored:
-            self.store(self.lazy[x])
+            eqn = self.lazy[x]
+            if isinstance(eqn.op, Reshape):
+                source = self.buffer(eqn.inputs[0])
+                self.stored[x] = Buffer(self.names[x], x.type, source.role, source)
+            else:
+                target = self.temp(f"{self.names[x]}__kept", x.type)
+                self.copy(x, target)
+                self.stored[x] = target
         return self.stored[x]
 
     def constant(self, x: Const) -> Buffer:
@@ -159,16 +157,21 @@ class Lowering:
         return self.memory(eqn.output)
 
     def memory(self, var: Var) -> Buffer:
-        """The memory of a value: an output of the program, or a temporary."""
+        """The memory of a value: an output of the program, or a temporary, of one row if all readers share the loops
+        over the rows."""
+        if var in self.stored:
+            return self.stored[var]
         buffer = self.destination.get(var)
         if buffer is None:
-            buffer = self.temp(self.names[var], var.type)
+            place = self.fusion.places[var]
+            shape = list(var.type.shape)
+            loops = [axis for axis, n in enumerate(shape) if n != 1]
+            for axis in loops[: place.shared]:
+                shape[axis] = 1
+            suffix = "__kept" if place.is_local else ""  # the plain name is that of an element
+            buffer = self.temp(self.names[var] + suffix, array_type(tuple(shape), var.type.dtype))
         self.stored[var] = buffer
         return buffer
-
-    def store(self, eqn: Equation) -> None:
-        """Compute the result of a pointwise equation into memory."""
-        self.fill(self.target(eqn), lambda index, scope: POINTWISE[type(eqn.op)](self, eqn, index, scope))
 
     def fill(self, target: Buffer, element: Callable[[Indices, Scope], Expr]) -> None:
         """Store `element(index)` at every index of `target`."""
@@ -186,58 +189,46 @@ class Lowering:
 
     def guard(self, ok: Expr, failure: str) -> Guard:
         """A check that makes the program fail with that message."""
-        failures = self.whole.failures
-        if failure not in failures:
-            failures.append(failure)
-        return Guard(ok, failures.index(failure))
+        if failure not in self.whole.failures:
+            self.whole.failures.append(failure)
+        return Guard(ok, self.whole.failures.index(failure))
 
     # -- equations ----------------------------------------------------------------------------------------------------
 
-    def lower(self, eqn: Equation) -> None:
-        """Lower one equation, or put it off if its reader can compute it."""
-        family = type(eqn.op)
-        if family in POINTWISE and is_native(eqn):
-            var = eqn.output
-            lazy = [x for x in eqn.inputs if isinstance(x, Var) and x in self.lazy and x not in self.stored]
-            depth = 1 + max((self.depth[x] for x in lazy), default=0)
-            moves_memory = family in MOVEMENTS and not lazy
-            if var not in self.destination and depth <= MAX_DEPTH and (moves_memory or self._read_once(var)):
-                self.lazy[var] = eqn
-                self.depth[var] = depth
-            else:
-                self.store(eqn)
-        elif family in STAGES and is_native(eqn):
-            STAGES[family](self, eqn)
-        else:
-            inputs = tuple(self.buffer(x) for x in eqn.inputs)
-            self.note(eqn)
-            outputs = tuple(self.memory(v) for v in eqn.outputs)
-            host = Host(eqn.op, inputs, outputs, len(self.whole.hosts))
-            self.whole.hosts.append(host)
-            self.statements.append(host)
-
-    def _read_once(self, var: Var) -> bool:
-        """Whether computing `var` where it is read computes each element once."""
-        if self.uses[var] != 1:
-            return False
-        reader = self.readers[var]
-        return not isinstance(reader.op, Broadcast) or reader.output.type.size <= var.type.size
-
     def run(self) -> None:
-        """Lower every equation, and bring the outputs to their places."""
-        for eqn in self.graph.equations:
-            self.lower(eqn)
+        """Lower the whole graph."""
+        nests = NestLowering(self)
+        for item in self.fusion.program.items:
+            if isinstance(item, Nest) or is_pointwise(item) or is_reduction(item):
+                nests.run(item)
+            else:
+                self.stage(item)
         for x, target in zip(self.graph.outputs, self.outputs, strict=True):
             if not (isinstance(x, Var) and self.stored.get(x) is target):
                 self.copy(x, target)
 
+    def stage(self, eqn: Equation) -> None:
+        """Lower an equation with loops of its own, or as a host call."""
+        family = type(eqn.op)
+        if family in STAGES and is_native(eqn):
+            STAGES[family](self, eqn)
+        elif family in REDUCTIONS:
+            reduce_nothing(self, eqn)
+        else:
+            inputs = tuple(self.buffer(x) for x in eqn.inputs)
+            self.note(eqn)
+            outputs = tuple(self.memory(v) for v in eqn.outputs)
+            hosts = self.whole.hosts
+            hosts.append(Host(eqn.op, inputs, outputs, len(hosts)))
+            self.statements.append(hosts[-1])
+
 
 def lower(graph: Graph) -> Program:
     """The loops of an optimized graph."""
-    whole = Whole()
-    names = name_vars(graph, set(whole.taken))
+    names = name_vars(graph)
     inputs = tuple(Buffer(names[v], v.type, "input") for v in graph.inputs)
     outputs = tuple(Buffer(f"out{i}", x.type, "output") for i, x in enumerate(graph.outputs))
+    whole = Whole()
     statements: list[Statement] = []
     Lowering(graph, whole, inputs, outputs, statements).run()
     return Program(

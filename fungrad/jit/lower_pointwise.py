@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fungrad.ir.graph import Equation
+from fungrad.ir.types import BOOL, INT
 from fungrad.jit.loops import Apply, Expr, add, literal, mul, sub
 from fungrad.jit.scope import Indices, Scope
 from fungrad.primitives.convert import Convert
 from fungrad.primitives.elementwise import Elementwise
-from fungrad.primitives.shape import Flip, Slice, Transpose
+from fungrad.primitives.shape import Flip, Pad, Slice, Transpose
 
 if TYPE_CHECKING:
     from fungrad.jit.lower import Lowering
@@ -55,3 +56,33 @@ def flip(state: Lowering, eqn: Equation, index: Indices, scope: Scope) -> Expr:
     shape = eqn.inputs[0].type.shape
     own = tuple(sub(literal(shape[a] - 1), i) if a in eqn.op.axes else i for a, i in enumerate(index))
     return state.read(eqn.inputs[0], own, scope)
+
+
+def reshape(state: Lowering, eqn: Equation, index: Indices, scope: Scope) -> Expr:
+    """Only axes of extent 1 come and go."""
+    (x,) = eqn.inputs
+    others = (i for i, n in zip(index, eqn.output.type.shape, strict=True) if n != 1)
+    return state.read(x, tuple(literal(0) if n == 1 else next(others) for n in x.type.shape), scope)
+
+
+def pad(state: Lowering, eqn: Equation, index: Indices, scope: Scope) -> Expr:
+    """The operand inside, the fill value around it; where the loops do not tell which, both, and a choice."""
+    x, fill = eqn.inputs
+    assert isinstance(eqn.op, Pad)
+    inside: Expr | None = None
+    own: list[Expr] = []
+    for i, n, before in zip(index, x.type.shape, eqn.op.before, strict=True):
+        place = sub(i, literal(before))
+        low, high = scope.bounds(i)
+        if high < before or low >= before + n:
+            return state.read(fill, (), scope)
+        if low < before or high >= before + n:
+            within = Apply("clip", (place, literal(0), literal(n - 1)), INT)
+            here = Apply("equal", (place, within), BOOL)
+            inside = here if inside is None else Apply("logical_and", (inside, here), BOOL)
+            place = within
+        own.append(literal(0) if n == 1 else place)
+    value = state.read(x, tuple(own), scope)
+    if inside is None:
+        return value
+    return Apply("select", (inside, value, state.read(fill, (), scope)), x.type.dtype)

@@ -25,16 +25,17 @@ from fungrad.jit.loops import (
     Loop,
     Statement,
     Store,
-    add,
+    fitted,
     literal,
+    loop_index,
     loops_over,
-    mul,
     sub,
 )
 from fungrad.jit.scope import Scope
 from fungrad.primitives.reduce import ArgReduce, CumSum, Reduce, Sum
 
 if TYPE_CHECKING:
+    from fungrad.jit.fuse import LoopSpace
     from fungrad.jit.lower import Lowering
 
 BLOCK = 256
@@ -55,107 +56,100 @@ def _start(kind: str, dtype: DType) -> Literal:
     return Literal(dtype.type(value))
 
 
-def reduce(state: Lowering, eqn: Equation) -> None:
-    """Sum, product, extremum or logic along axes."""
-    op = eqn.op
-    assert isinstance(op, Sum | Reduce)
-    kind = "sum" if isinstance(op, Sum) else op.kind
-    combine = "add" if kind == "sum" else _COMBINE[kind]
-    (x,) = eqn.inputs
-    target = state.target(eqn)
-    start = _start(kind, x.type.dtype)
-    if x.type.size == 0:
-        state.fill(target, lambda index, scope: start)
-    elif not op.axes or x.type.ndim - 1 in op.axes:
-        _into_scalar(state, eqn, target, op.axes, combine, start)
-    else:
-        _into_rows(state, eqn, target, op.axes, combine, start)
+def _kind(eqn: Equation) -> str:
+    """What a reduction computes."""
+    assert isinstance(eqn.op, Sum | Reduce)
+    return "sum" if isinstance(eqn.op, Sum) else eqn.op.kind
+
+
+class Accumulation:
+    """One reduction in the loops that carry it: where its running totals are and how they are combined.
+
+    Where the innermost loop is a reduced one, a total is a local, else it is a row of memory.
+    """
+
+    def __init__(self, state: Lowering, eqn: Equation, space: LoopSpace) -> None:
+        op = eqn.op
+        assert isinstance(op, Sum | Reduce)
+        (self.x,) = eqn.inputs
+        self.state = state
+        self.eqn = eqn
+        self.space = space
+        self.name = state.names[eqn.output]
+        self.dtype = self.x.type.dtype
+        kind = _kind(eqn)
+        self.combine = "add" if kind == "sum" else _COMBINE[kind]
+        self.neutral = _start(kind, self.dtype)
+        self.axes = tuple(axis for axis in range(self.x.type.ndim) if axis not in op.axes)  # of the result
+        self.kept = [(level, axis) for level, axis in enumerate(space.axes) if axis not in op.axes]
+        self.into_rows = any(level >= space.home for level, _ in self.kept)
+        self.total: Local | Buffer | None = None
+
+    def index(self) -> tuple[Expr, ...]:
+        """The index of the result in these loops."""
+        levels = {axis: level for level, axis in self.kept}
+        return tuple(loop_index(levels[axis]) if axis in levels else literal(0) for axis in self.axes)
+
+    def begin(self, level: int, into: list[Statement], target: Buffer | None) -> None:
+        """Start a total before the loop of a level: the result's, or that of a block if there is no `target`."""
+        if not self.into_rows:
+            self.total = Local(f"{self.name}__{'total' if self.total is None else f'part{level}'}", self.dtype)
+            into.append(Assign(self.total, self.neutral))
+            return
+        if target is None:
+            inner = {axis for at, axis in self.kept if at > level}
+            shape = tuple(self.x.type.shape[axis] if axis in inner else 1 for axis in self.axes)
+            target = self.state.temp(f"{self.name}__part{level}", array_type(shape, self.dtype))
+        self.total = target
+        self._each(level, into).append(Store(target, fitted(target, self.index()), self.neutral))
+
+    def add(self, value: Expr, into: list[Statement], exact: bool) -> None:
+        """Combine a value with the total, or an element of it."""
+        assert self.total is not None
+        if isinstance(self.total, Local):
+            into.append(Assign(self.total, Apply(self.combine, (self.total, value), self.dtype, exact)))
+        else:
+            place = fitted(self.total, self.index())
+            into.append(Store(self.total, place, Apply(self.combine, (Load(self.total, place), value), self.dtype)))
+
+    def merge(self, level: int, into: list[Statement], outer: Local | Buffer) -> None:
+        """Combine the total of a block with the one around it, which takes its place."""
+        part, self.total = self.total, outer
+        assert part is not None
+        if isinstance(part, Local):
+            self.add(part, into, exact=True)
+        else:
+            self.add(Load(part, fitted(part, self.index())), self._each(level, into), exact=True)
+
+    def _each(self, level: int, into: list[Statement]) -> list[Statement]:
+        """The body of loops over the elements of the result inside a level."""
+        for at, axis in self.kept:
+            if at > level:
+                loop = Loop(loop_index(at), literal(self.x.type.shape[axis]))
+                into.append(loop)
+                into = loop.body
+        return into
+
+
+def block_length(extent: int) -> int:
+    """How many rounds of a long loop make a block: if possible so many that all blocks are alike and made of whole
+    vectors."""
+    for unit in (16, 8):
+        for length in range(BLOCK, BLOCK // 2 - 1, -unit):
+            if extent % length == 0:
+                return length
+    return BLOCK
+
+
+def reduce_nothing(state: Lowering, eqn: Equation) -> None:
+    """The reduction of an operand without elements."""
+    start = _start(_kind(eqn), eqn.inputs[0].type.dtype)
+    state.fill(state.target(eqn), lambda index, scope: start)
 
 
 def _at(indices: dict[int, Expr]) -> tuple[Expr, ...]:
     """Indices by axis as the index of an element."""
     return tuple(indices[axis] for axis in sorted(indices))
-
-
-def _blocks(extent: int, into: list[Statement]) -> list[tuple[list[Statement], Expr, int]]:
-    """The runs of an axis: for each the body it is part of, its first index and its length.
-
-    An axis of at most `BLOCK` elements is one run, part of `into`; a longer one is a loop over whole runs and the rest.
-    """
-    whole, rest = divmod(extent, BLOCK)
-    if extent <= BLOCK:
-        return [(into, literal(0), extent)]
-    loops = [(0, whole, BLOCK)] + ([(whole * BLOCK, 1, rest)] if rest else [])
-    runs: list[tuple[list[Statement], Expr, int]] = []
-    for first, count, length in loops:
-        block = Loop(Index("i__block"), literal(count))
-        into.append(block)
-        runs.append((block.body, add(mul(block.index, literal(BLOCK)), literal(first)), length))
-    return runs
-
-
-def _into_scalar(
-    state: Lowering, eqn: Equation, target: Buffer, axes: tuple[int, ...], combine: str, start: Literal
-) -> None:
-    """The last axis is reduced: one accumulator for each element of the result, and one for each run of a long axis."""
-    (x,) = eqn.inputs
-    shape, dtype = x.type.shape, x.type.dtype
-    kept, body = loops_over([(i, n) for i, n in enumerate(shape) if i not in axes], state.statements)
-    total, part = (Local(f"{state.names[eqn.output]}__{role}", dtype) for role in ("total", "part"))
-    body.append(Assign(total, start))
-    outer, inner = loops_over([(i, shape[i]) for i in axes if i != len(shape) - 1], body)
-    last = [len(shape) - 1] if axes else []  # no axes: each element is its own sum
-    runs = _blocks(shape[-1], inner) if last else [(inner, literal(0), 1)]
-    for place, first, length in runs:
-        accumulator = total if place is inner else part
-        if accumulator is part:
-            place.append(Assign(part, start))
-        run, run_body = loops_over([(axis, length) for axis in last], place)
-        indices = kept | outer | {axis: add(run[axis], first) for axis in last}
-        value = state.read(x, _at(indices), Scope(run_body))
-        run_body.append(Assign(accumulator, Apply(combine, (accumulator, value), dtype, exact=False)))
-        if accumulator is part:
-            place.append(Assign(total, Apply(combine, (total, part), dtype)))
-    body.append(Store(target, _at(kept), total))
-
-
-def _into_rows(
-    state: Lowering, eqn: Equation, target: Buffer, axes: tuple[int, ...], combine: str, start: Literal
-) -> None:
-    """The last axis is kept: whole rows are added up, which reads memory in order; long columns by blocks of rows."""
-    (x,) = eqn.inputs
-    shape, dtype = x.type.shape, x.type.dtype
-    lead = min(axes)
-    before, body = loops_over(list(enumerate(shape[:lead])), state.statements)
-    kept = [(i, shape[i]) for i in range(lead, len(shape)) if i not in axes]
-
-    def rows_at(own: dict[int, Expr], rows: Buffer) -> tuple[Expr, ...]:
-        """Where the sums of a row are: in the result, or in the sums of a block."""
-        here = {axis: own[axis] for axis, _ in kept}
-        return _at(before | here if rows is target else here)
-
-    def fill(rows: Buffer, into: list[Statement]) -> None:
-        own, place = loops_over(kept, into)
-        place.append(Store(rows, rows_at(own, rows), start))
-
-    def combined(rows: Buffer, own: dict[int, Expr], value: Expr) -> Store:
-        place = rows_at(own, rows)
-        return Store(rows, place, Apply(combine, (Load(rows, place), value), dtype))
-
-    fill(target, body)
-    runs = _blocks(shape[lead], body)
-    blocked = runs[0][0] is not body
-    name = f"{state.names[eqn.output]}__part"
-    part = state.temp(name, array_type(tuple(n for _, n in kept), dtype)) if blocked else target
-    for into, first, length in runs:
-        if blocked:
-            fill(part, into)
-        own, place = loops_over([(i, length if i == lead else shape[i]) for i in range(lead, len(shape))], into)
-        value = state.read(x, _at(before | own | {lead: add(own[lead], first)}), Scope(place))
-        place.append(combined(part, own, value))
-        if blocked:
-            own, place = loops_over(kept, into)
-            place.append(combined(target, own, Load(part, rows_at(own, part))))
 
 
 def arg_reduce(state: Lowering, eqn: Equation) -> None:

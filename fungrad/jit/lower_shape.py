@@ -1,23 +1,16 @@
-"""Loops of the shape primitives that need memory: reshape, pad, concatenate."""
+"""Loops of the shape primitives that need memory: pad, concatenate."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from fungrad.ir.graph import Equation
-from fungrad.jit.loops import Buffer, Store, add, literal, mul, nest
+from fungrad.jit.loops import Store, add, literal, mul, nest
 from fungrad.jit.scope import Scope
 from fungrad.primitives.shape import Concatenate, Pad
 
 if TYPE_CHECKING:
     from fungrad.jit.lower import Lowering
-
-
-def reshape(state: Lowering, eqn: Equation) -> None:
-    """The same memory under another shape: nothing is computed."""
-    source = state.buffer(eqn.inputs[0])
-    var = eqn.output
-    state.stored[var] = Buffer(state.names[var], var.type, source.role, source)
 
 
 def pad(state: Lowering, eqn: Equation) -> None:

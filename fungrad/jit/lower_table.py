@@ -1,16 +1,16 @@
 """Which loops a family of primitives becomes: the one table of the compiler.
 
 `POINTWISE` families compute an element of their result from elements of their operands; the movements among them only
-choose another index. `STAGES` families write their whole result with loops of their own. Everything else is a host
-call.
+choose another index. `REDUCTIONS` accumulate over some axes. Both share loops with each other. `STAGES` families write
+their whole result with loops of their own. Everything else is a host call. A reshape is another view of memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from fungrad.ir.graph import Equation
+from fungrad.ir.graph import Equation, Var
 from fungrad.ir.types import BOOL
 from fungrad.jit import (
     lower_dot,
@@ -47,16 +47,17 @@ POINTWISE: dict[type, Callable[[Lowering, Equation, tuple[Expr, ...], Scope], Ex
     Slice: lower_pointwise.slice,
     Flip: lower_pointwise.flip,
     Threefry: lower_random.threefry,
+    Reshape: lower_pointwise.reshape,  # where only axes of extent 1 come and go
+    Pad: lower_pointwise.pad,  # around, not between
 }
 
-MOVEMENTS: frozenset[type] = frozenset({Broadcast, Transpose, Slice, Flip})
+MOVEMENTS: frozenset[type] = frozenset({Broadcast, Transpose, Slice, Flip, Reshape, Pad})
+
+REDUCTIONS: frozenset[type] = frozenset({Sum, Reduce})
 
 STAGES: dict[type, Callable[[Lowering, Equation], None]] = {
-    Reshape: lower_shape.reshape,
-    Pad: lower_shape.pad,
+    Pad: lower_shape.pad,  # between the elements too
     Concatenate: lower_shape.concatenate,
-    Sum: lower_reduce.reduce,
-    Reduce: lower_reduce.reduce,
     ArgReduce: lower_reduce.arg_reduce,
     CumSum: lower_reduce.cumsum,
     Dot: lower_dot.dot,
@@ -72,6 +73,9 @@ STAGES: dict[type, Callable[[Lowering, Equation], None]] = {
     CustomVjp: lower_regions.inline,
 }
 
+READ_BY_ELEMENT: frozenset[type] = frozenset({Pad, Concatenate, ArgReduce, CumSum, Scatter, ScatterAdd, Scan})
+"""Stages that read their operands element by element, or store those themselves which they need in memory."""
+
 
 def is_native(eqn: Equation) -> bool:
     """Whether the loops of an equation's family can compute this very equation."""
@@ -86,3 +90,40 @@ def is_native(eqn: Equation) -> bool:
         case Dot():
             return first != BOOL
     return True
+
+
+def is_view(eqn: Equation) -> bool:
+    """Whether the result is the memory of the operand under another shape."""
+    return isinstance(eqn.op, Reshape) and not _only_units_differ(eqn)
+
+
+def is_pointwise(eqn: Equation) -> bool:
+    """Whether an element of the result is computed from elements of the operands."""
+    if isinstance(eqn.op, Reshape):
+        return _only_units_differ(eqn)
+    if isinstance(eqn.op, Pad) and (any(eqn.op.between) or not eqn.inputs[0].type.size):
+        return False
+    return type(eqn.op) in POINTWISE and is_native(eqn)
+
+
+def is_reduction(eqn: Equation) -> bool:
+    """Whether the equation accumulates over axes of an operand that has elements."""
+    return type(eqn.op) in REDUCTIONS and eqn.inputs[0].type.size > 0
+
+
+def _only_units_differ(eqn: Equation) -> bool:
+    """Whether a reshape only adds and removes axes of extent 1."""
+    before, after = eqn.inputs[0].type.shape, eqn.output.type.shape
+    return [n for n in before if n != 1] == [n for n in after if n != 1]
+
+
+def operands_in_memory(eqn: Equation, needed: set[Var]) -> Iterator[Var]:
+    """The operands that must be in memory, given which results must."""
+    operands = eqn.inputs
+    if isinstance(eqn.op, Reshape):
+        operands = operands if is_view(eqn) or eqn.output in needed else ()
+    elif is_native(eqn) and type(eqn.op) in POINTWISE.keys() | REDUCTIONS | READ_BY_ELEMENT:
+        operands = ()
+    elif isinstance(eqn.op, Gather):
+        operands = operands[:1]
+    return (x for x in operands if isinstance(x, Var))

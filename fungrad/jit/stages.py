@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from fungrad.ir.types import ArrayType
-from fungrad.jit.loops import Buffer, Host, Index, Literal, Local, Note, Program, Statement, arena_layout
+from fungrad.jit.loops import Buffer, Host, Index, Literal, Local, Note, Program, Statement
+from fungrad.jit.memory_plan import arena_layout
 
 
 @dataclass(frozen=True, slots=True)

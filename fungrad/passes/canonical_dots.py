@@ -4,8 +4,9 @@
     operands
 
 After this pass each `Dot` multiplies (batch, m, k) or (batch, k, m) by (batch, k, n) or (batch, n, k), with the batch
-axis left out where there is none. A contraction without free axes is a sum of products and becomes that; one that
-sums nothing is a broadcast product.
+axis left out where there is none. A contraction without free axes in one operand, such as a matrix times a vector, is a
+sum of products and becomes that, since it is bound by reading the matrix and may share its loops with others; one that
+sums nothing, or over an extent of 1, is a broadcast product.
 """
 
 from __future__ import annotations
@@ -42,19 +43,34 @@ def _canonical(op: Primitive, operands: Sequence[Any]) -> Any:
     columns = tuple(b.shape[j] for j in free_b)
     inner = tuple(a.shape[i] for i in op.contract_a)
     shape = (*batch, *rows, *columns)
-    if not inner:
-        left = reshape(transpose(a, (*op.batch_a, *free_a)), (*batch, *rows, *(1,) * len(columns)))
-        right = reshape(transpose(b, (*op.batch_b, *free_b)), (*batch, *(1,) * len(rows), *columns))
+    if math.prod(inner) == 1:
+        left = reshape(transpose(a, (*op.batch_a, *free_a, *op.contract_a)), (*batch, *rows, *(1,) * len(columns)))
+        right = reshape(transpose(b, (*op.batch_b, *free_b, *op.contract_b)), (*batch, *(1,) * len(rows), *columns))
         return bind(ELEMENTWISE["mul"], broadcast(left, shape), broadcast(right, shape))
-    if math.prod(rows) == 1 and math.prod(columns) == 1:
-        left = reshape(transpose(a, (*op.batch_a, *free_a, *op.contract_a)), (*batch, *inner))
-        right = reshape(transpose(b, (*op.batch_b, *free_b, *op.contract_b)), (*batch, *inner))
-        summed = tuple(range(len(batch), len(batch) + len(inner)))
-        return reshape(bind(Sum(summed), bind(ELEMENTWISE["mul"], left, right)), shape)
+    if math.prod(columns) == 1:
+        return reshape(_products(a, op.batch_a, op.contract_a, b, op.batch_b, op.contract_b), shape)
+    if math.prod(rows) == 1:
+        return reshape(_products(b, op.batch_b, op.contract_b, a, op.batch_a, op.contract_a), shape)
     left, contract_a = _matrix(a, op.batch_a, free_a, op.contract_a)
     right, contract_b = _matrix(b, op.batch_b, free_b, op.contract_b)
     lead = (0,) if batch else ()
     return reshape(bind(Dot((contract_a,), (contract_b,), lead, lead), left, right), shape)
+
+
+def _products(x: Any, batch: Axes, contract: Axes, y: Any, batch_y: Axes, contract_y: Axes) -> Any:
+    """The contraction of `x` with `y`, which has no free axes of more than one index: the sum of products over the axes
+    of `x`, in their order in memory. The result's axes are in the order (batch, free)."""
+    free_y = free_axes(y.ndim, contract_y, batch_y)
+    own = transpose(y, (*batch_y, *contract_y, *free_y))
+    axes = (*batch, *contract)
+    own = reshape(own, tuple(x.shape[i] for i in axes))
+    order = tuple(sorted(range(len(axes)), key=lambda i: axes[i]))  # as the axes stand in x
+    aligned = tuple(n if i in axes else 1 for i, n in enumerate(x.shape))
+    factor = broadcast(reshape(transpose(own, order), aligned), x.shape)
+    total = bind(Sum(tuple(sorted(contract))), bind(ELEMENTWISE["mul"], x, factor))
+    left = [i for i in range(x.ndim) if i not in contract]
+    free = [i for i in left if i not in batch]
+    return transpose(total, tuple(left.index(i) for i in (*batch, *free)))
 
 
 def _matrix(x: Any, batch: Axes, free: Axes, contract: Axes) -> tuple[Any, int]:

@@ -75,9 +75,12 @@ def step_case(sizes: list[int], batch: int) -> tuple[Any, Any, Any]:
     return run_ours, run_plain, run_best
 
 
-def gradient_case(make: Callable[[Any], Any], *arguments: Any) -> tuple[Any, Any, Any]:
-    """The gradient of a scalar function, call by call."""
-    ours, theirs = fg.jit(fg.grad(make(np))), jax.jit(jax.grad(make(jnp)))
+def gradient_case(make: Callable[[Any], Any], *arguments: Any, value: bool = False) -> tuple[Any, Any, Any]:
+    """The gradient of a scalar function, and its value if asked for, call by call."""
+    if value:
+        ours, theirs = fg.jit(fg.value_and_grad(make(np))), jax.jit(jax.value_and_grad(make(jnp)))
+    else:
+        ours, theirs = fg.jit(fg.grad(make(np))), jax.jit(jax.grad(make(jnp)))
     device = [jnp.asarray(x) for x in arguments]
     _same(ours(*arguments), theirs(*device), 1e-4 if arguments[0].dtype == np.float32 else 1e-9)
 
@@ -112,6 +115,40 @@ def cross_entropy(xp: Any) -> Any:
     return loss
 
 
+def log_sum_exp(xp: Any) -> Any:
+    def total(x: Any) -> Any:
+        top = xp.max(x, axis=-1, keepdims=True)
+        return xp.sum(xp.log(xp.sum(xp.exp(x - top), axis=-1, keepdims=True)) + top)
+
+    return total
+
+
+def layer_norm(xp: Any) -> Any:
+    def loss(x: Any) -> Any:
+        centred = x - xp.mean(x, axis=1, keepdims=True)
+        scaled = centred / xp.sqrt(xp.mean(centred * centred, axis=1, keepdims=True) + np.float32(1e-5))
+        return xp.sum(scaled * scaled * scaled)
+
+    return loss
+
+
+def logistic_regression(xp: Any) -> Any:
+    return lambda w, x, y: xp.mean(xp.logaddexp(0.0, x @ w) - y * (x @ w))
+
+
+def black_scholes(xp: Any) -> Any:
+    """The sum of the values of call options, whose gradient are their deltas and vegas."""
+
+    def total(spot: Any, volatility: Any) -> Any:
+        strike, rate, years = 100.0, 0.03, 0.5
+        spread = volatility * years**0.5
+        d1 = (xp.log(spot / strike) + (rate + volatility * volatility / 2) * years) / spread
+        n1, n2 = (0.5 * (1 + xp.tanh(0.7978845608 * (d + 0.044715 * d * d * d))) for d in (d1, d1 - spread))
+        return xp.sum(spot * n1 - strike * np.exp(-rate * years) * n2)
+
+    return total
+
+
 def rosenbrock(xp: Any) -> Any:
     return lambda x: xp.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
 
@@ -126,6 +163,26 @@ CASES: dict[str, Callable[[], tuple[Any, Any, Any]]] = {
     "the same, n = 5,000,000, f32": lambda: gradient_case(waves, RNG.normal(size=5_000_000).astype(np.float32)),
     "cross-entropy 128 x 1000, f32": lambda: gradient_case(
         cross_entropy, RNG.normal(size=(128, 1000)).astype(np.float32)
+    ),
+    "the same with its value, f32": lambda: gradient_case(
+        cross_entropy, RNG.normal(size=(128, 1000)).astype(np.float32), value=True
+    ),
+    "cross-entropy and its value 1024 x 1000, f32": lambda: gradient_case(
+        cross_entropy, RNG.normal(size=(1024, 1000)).astype(np.float32), value=True
+    ),
+    "layer norm 1024 x 768, f32": lambda: gradient_case(layer_norm, RNG.normal(size=(1024, 768)).astype(np.float32)),
+    "log-sum-exp of rows 1024 x 1000, f32": lambda: gradient_case(
+        log_sum_exp, RNG.normal(size=(1024, 1000)).astype(np.float32)
+    ),
+    "log-sum-exp of n = 1,000,000, f64": lambda: gradient_case(log_sum_exp, RNG.normal(size=1_000_000)),
+    "logistic regression 100,000 x 50, f64": lambda: gradient_case(
+        logistic_regression,
+        RNG.normal(size=50),
+        RNG.normal(size=(100_000, 50)),
+        RNG.integers(0, 2, 100_000).astype(np.float64),
+    ),
+    "Black-Scholes, value, delta and vega, n = 1,000,000, f64": lambda: gradient_case(
+        black_scholes, RNG.uniform(80, 120, 1_000_000), RNG.uniform(0.1, 0.5, 1_000_000), value=True
     ),
     "Rosenbrock, n = 100,000, f64": lambda: gradient_case(rosenbrock, RNG.normal(size=100_000)),
 }
@@ -147,7 +204,7 @@ def main(rounds: int = 15) -> list[tuple[str, float, float, float]]:
         ours, plain, best = (1e6 * statistics.median(seen) / CHAIN for seen in times)
         rows.append((name, ours, plain, min(plain, best)))
         print(
-            f"{name:48}{ours:10.0f} us   JAX plain {plain / ours:6.2f}   best {min(plain, best) / ours:6.2f}",
+            f"{name:58}{ours:10.0f} us   JAX plain {plain / ours:6.2f}   best {min(plain, best) / ours:6.2f}",
             flush=True,
         )
     return rows
