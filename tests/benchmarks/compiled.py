@@ -98,6 +98,75 @@ def gradient_case(make: Callable[[Any], Any], *arguments: Any, value: bool = Fal
     )
 
 
+def loop_case(make: Callable[..., Any], *arguments: Any) -> tuple[Any, Any, Any]:
+    """A function that contains a loop, call by call; `make` takes the modules to write it with."""
+    ours = fg.jit(make(np, fg.lax, fg.value_and_grad))
+    theirs = jax.jit(make(jnp, jax.lax, jax.value_and_grad))
+    device = jax.tree.map(jnp.asarray, arguments)
+    _same(ours(*arguments), theirs(*device), 1e-3 if jax.tree.leaves(arguments)[0].dtype == np.float32 else 1e-9)
+
+    def run_best() -> None:
+        jax.block_until_ready([theirs(*device) for _ in range(CHAIN)])
+
+    def run_ours() -> None:
+        for _ in range(CHAIN):
+            ours(*arguments)
+
+    def run_plain() -> None:
+        for _ in range(CHAIN):
+            jax.block_until_ready(theirs(*device))
+
+    return run_ours, run_plain, run_best
+
+
+def epoch(sizes: list[int], batch: int, steps: int = 100) -> tuple[Any, Any, Any]:
+    """Many training steps in one call."""
+
+    def make(xp: Any, lax: Any, value_and_grad: Any) -> Any:
+        step = perceptron_step(xp, value_and_grad)
+        return lambda params, xs, ys: lax.scan(lambda p, b: (step(p, *b), None), params, (xs, ys))[0]
+
+    params = [
+        ((RNG.normal(size=(n, m)) / np.sqrt(n)).astype(np.float32), np.zeros(m, np.float32)) for n, m in pairwise(sizes)
+    ]
+    xs = RNG.normal(size=(steps, batch, sizes[0])).astype(np.float32)
+    ys = np.eye(sizes[-1], dtype=np.float32)[RNG.integers(0, sizes[-1], (steps, batch))]
+    return loop_case(make, params, xs, ys)
+
+
+def recurrent(xp: Any, lax: Any, value_and_grad: Any) -> Any:
+    def loss(params: Any, xs: Any) -> Any:
+        def step(h: Any, x: Any) -> Any:
+            h = xp.tanh(x @ params[0] + h @ params[1])
+            return h, None
+
+        last, _ = lax.scan(step, xp.zeros_like(xs[0]), xs)
+        return xp.mean(last * last)
+
+    return value_and_grad(loss)
+
+
+def pendulum(xp: Any, lax: Any, value_and_grad: Any) -> Any:
+    """1,000 steps of Runge and Kutta's method."""
+
+    def last(p: Any) -> Any:
+        def slope(theta: Any, omega: Any) -> Any:
+            return omega, -p[0] * xp.sin(theta)
+
+        def step(state: Any, _: Any) -> Any:
+            theta, omega = state
+            h = 0.01
+            a, b = slope(theta, omega)
+            c, d = slope(theta + h / 2 * a, omega + h / 2 * b)
+            e, f = slope(theta + h / 2 * c, omega + h / 2 * d)
+            g, k = slope(theta + h * e, omega + h * f)
+            return (theta + h / 6 * (a + 2 * c + 2 * e + g), omega + h / 6 * (b + 2 * d + 2 * f + k)), None
+
+        return lax.scan(step, (p[1], p[2]), None, length=1000)[0][0]
+
+    return value_and_grad(last)
+
+
 def _same(ours: Any, theirs: Any, tolerance: float) -> None:
     for a, b in zip(fg.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
@@ -184,6 +253,15 @@ CASES: dict[str, Callable[[], tuple[Any, Any, Any]]] = {
     "Black-Scholes, value, delta and vega, n = 1,000,000, f64": lambda: gradient_case(
         black_scholes, RNG.uniform(80, 120, 1_000_000), RNG.uniform(0.1, 0.5, 1_000_000), value=True
     ),
+    "100 steps of MLP 64-32-10, batch 32, in one call, f32": lambda: epoch([64, 32, 10], 32),
+    "100 steps of MLP 64-128-64-10, batch 64, in one call, f32": lambda: epoch([64, 128, 64, 10], 64),
+    "10,000 steps of a 2-2-1 network, batch 1, in one call, f32": lambda: epoch([2, 2, 1], 1, 10_000),
+    "recurrent network, 200 steps, 64 wide, batch 32, f32": lambda: loop_case(
+        recurrent,
+        [(RNG.normal(size=(64, 64)) / 8).astype(np.float32) for _ in range(2)],
+        RNG.normal(size=(200, 32, 64)).astype(np.float32),
+    ),
+    "pendulum, 1,000 steps of RK4, f64": lambda: loop_case(pendulum, np.array([9.81, 0.5, 0.1])),
     "Rosenbrock, n = 100,000, f64": lambda: gradient_case(rosenbrock, RNG.normal(size=100_000)),
 }
 

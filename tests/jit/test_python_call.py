@@ -3,6 +3,7 @@
 import gc
 import os
 import resource
+import subprocess
 import sys
 import threading
 from types import BuiltinFunctionType, FunctionType
@@ -216,30 +217,45 @@ def test_many_threads_run_one_program_at_once():
     assert not wrong
 
 
+FORKS = """
+import os, threading
+import numpy as np
+import fungrad as fg
+
+X = np.arange(4.0)
+g = fg.jit(lambda x: np.sin(x) + 1)
+expected = g(X)
+stop = threading.Event()
+
+def compile_all_the_time():
+    k = 0
+    while not stop.is_set():
+        k += 1
+        fg.jit(lambda x, k=k: x * float(k))(X)
+
+thread = threading.Thread(target=compile_all_the_time)
+thread.start()
+try:
+    for _ in range(5):
+        child = os.fork()
+        if child == 0:
+            good = np.array_equal(g(X), expected) and np.array_equal(fg.jit(lambda x: x - 3)(X), X - 3)
+            os._exit(0 if good else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+finally:
+    stop.set()
+    thread.join()
+"""
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_calls_and_compiles_after_a_fork():
-    g = fg.jit(lambda x: np.sin(x) + 1)
-    expected = g(X)
-    stop = threading.Event()
-
-    def compile_all_the_time():
-        k = 0
-        while not stop.is_set():
-            k += 1
-            fg.jit(lambda x, k=k: x * float(k))(X)
-
-    thread = threading.Thread(target=compile_all_the_time)
-    thread.start()
-    try:
-        for _ in range(5):
-            child = os.fork()
-            if child == 0:
-                good = np.array_equal(g(X), expected) and np.array_equal(fg.jit(lambda x: x - 3)(X), X - 3)
-                os._exit(0 if good else 1)
-            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    finally:
-        stop.set()
-        thread.join()
+    """In a process of its own: what else this one has imported may not survive a fork."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", FORKS], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.fuzz
