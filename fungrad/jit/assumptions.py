@@ -65,6 +65,14 @@ def is_worthwhile(loop: Loop) -> bool:
     )
 
 
+def is_serial(loop: Loop) -> bool:
+    """Whether the statements directly in a loop run one number at a time: around others, or reading what they write."""
+    if not all(isinstance(s, Let | Assign | Store) for s in loop.body):
+        return True
+    read = {x.buffer.memory for s in loop.body for x in _expressions(s) if isinstance(x, Load)}
+    return any(isinstance(s, Store) and s.buffer.memory in read for s in loop.body)
+
+
 def accumulators(loop: Loop) -> set[tuple[str, DType]]:
     """The names and dtypes of what a loop assigns again and again."""
     return {(s.local.name, s.local.dtype) for s in _walk([loop]) if isinstance(s, Assign)}

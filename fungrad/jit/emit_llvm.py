@@ -19,7 +19,7 @@ from llvmlite import ir
 
 from fungrad.ir.types import DType
 from fungrad.jit import blas, symbols
-from fungrad.jit.assumptions import Assume, accumulators, is_worthwhile
+from fungrad.jit.assumptions import Assume, accumulators, is_serial, is_worthwhile
 from fungrad.jit.compiler import ENTRY
 from fungrad.jit.counted_loop import counted_loop
 from fungrad.jit.loops import (
@@ -53,6 +53,7 @@ from fungrad.jit.native_math import I8, I32, I64, ScalarMath, memory_type, regis
 from fungrad.jit.small_products import is_small, product_function
 from fungrad.jit.stages import Stage, stages
 
+LAID_OUT = 16  # statements of a loop that is not one in machine code
 OUT_OF_MEMORY = -2
 CALLBACK = ir.FunctionType(I64, [I8.as_pointer().as_pointer()]).as_pointer()
 
@@ -101,6 +102,15 @@ def _emit_stage(stage: Stage, module: ir.Module) -> ir.Function:
     function = _function(module, "fungrad_stage", types)
     _Emitter(stage, function).run(stage.body)
     return function
+
+
+def _rounds(statement: Statement) -> int:
+    """How many statements one runs, loops without known bounds counted as long."""
+    inside = sum(map(_rounds, inner_statements(statement)))
+    if not isinstance(statement, Loop):
+        return 1 + inside
+    first, stop = int_value(statement.start), int_value(statement.stop)
+    return LAID_OUT + 1 if first is None or stop is None else max(0, stop - first) * inside
 
 
 def _tapes(statements: Sequence[Statement]) -> list[Buffer]:
@@ -212,7 +222,16 @@ class _Emitter:
             self.statement(statement)
 
     def nest(self, loop: Loop) -> None:
-        self.loop(loop.index.name, loop.start, loop.stop, lambda: self.statements(loop.body))
+        """A loop; a short one of a few statements is laid out in a row."""
+        around, self.math.branching = self.math.branching, is_serial(loop)
+        first, stop = int_value(loop.start), int_value(loop.stop)
+        if first is not None and stop is not None and _rounds(loop) <= LAID_OUT:
+            for i in range(first, stop):
+                self.locals[loop.index.name] = I64(i)
+                self.statements(loop.body)
+        else:
+            self.loop(loop.index.name, loop.start, loop.stop, lambda: self.statements(loop.body))
+        self.math.branching = around
 
     def twice(self, loop: Loop) -> None:
         """A loop that assumes ordinary arguments; if they were not, what it changed is put back and it runs again."""

@@ -3,24 +3,26 @@
     a = dot x w ; b = tanh a ; c = dot b v ; d = tanh c      needs room for two: `c` takes the place of `a`, `d` that of
     `b`
 
-A temporary is needed from the first to the last outermost statement that touches it. Statements inside a loop count as
-the loop, so everything a loop touches is needed throughout.
+A temporary is needed from the first to the last stage that touches it, since a stage takes its memory as pointers that
+must not overlap. Stages begin at the notes of the outermost level; all that is inside a loop is part of its stage.
 """
 
 from __future__ import annotations
 
 from bisect import insort
 
-from fungrad.jit.loops import Buffer, Program, buffers_in, views_in
+from fungrad.jit.loops import Buffer, Note, Program, buffers_in, views_in
 
 ALIGNMENT = 64
 
 
 def lifetimes(program: Program) -> dict[Buffer, tuple[int, int]]:
-    """The first and the last statement of the program that touch each temporary."""
+    """The first and the last stage of the program that touch each temporary, numbered."""
     found: dict[Buffer, tuple[int, int]] = {}
     rows: dict[Buffer, Buffer] = {}  # of what memory a row is
-    for position, statement in enumerate(program.body):
+    position = 0
+    for statement in program.body:
+        position += isinstance(statement, Note)
         rows |= {view.buffer: view.source.memory for view in views_in(statement)}
         for buffer in buffers_in(statement):
             memory = buffer.memory
@@ -36,7 +38,7 @@ def arena_layout(program: Program) -> tuple[dict[Buffer, int], int]:
     needed = lifetimes(program)
     offsets: dict[Buffer, int] = {}
     free: list[tuple[int, int]] = []  # (start, end) of gaps, by start
-    ends: list[tuple[int, int, int]] = []  # (last statement, start, end) of what is in use
+    ends: list[tuple[int, int, int]] = []  # (last stage, start, end) of what is in use
     size = 0
     for buffer in sorted((b for b in program.temps if b in needed), key=lambda b: needed[b][0]):
         first, last = needed[buffer]

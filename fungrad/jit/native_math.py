@@ -17,7 +17,7 @@ from llvmlite import ir
 
 from fungrad.ir.types import DType
 from fungrad.jit import native_threefry, vector_erf_inv, vectormath
-from fungrad.jit.assumptions import Assume
+from fungrad.jit.assumptions import ASSUMING, Assume
 from fungrad.jit.registers import Number, format_of
 
 I1, I8, I32, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
@@ -58,12 +58,27 @@ def memory_type(dtype: DType) -> ir.Type:
     return I8 if dtype.kind == "b" else register_type(dtype)
 
 
+class _Assumed(Assume):
+    """The assumptions made for one number."""
+
+    def __init__(self, b: ir.IRBuilder) -> None:
+        self._b = b
+        self._any = I1(0)
+
+    def never(self, condition: ir.Value, bits: int) -> None:
+        self._any = self._b.or_(self._any, condition)
+
+    def broken(self) -> ir.Value:
+        return self._any
+
+
 class ScalarMath:
     """Emits operations with one IR builder."""
 
     def __init__(self, builder: ir.IRBuilder) -> None:
         self.b = builder
         self.assume: Assume | None = None  # set while a loop is emitted that may assume ordinary arguments
+        self.branching = True  # whether single numbers are computed, where a branch costs no vector registers
 
     def constant(self, value: Any, dtype: DType) -> ir.Value:
         number = np.asarray(value).astype(dtype)[()]
@@ -149,6 +164,8 @@ class ScalarMath:
         if op in ("maximum", "minimum") and not exact:
             return self.intrinsic(op, *args)  # the same but for the sign of equal zeros, and LLVM vectorises it
         if op in vectormath.FUNCTIONS and not (op == "pow" and isinstance(args[1], ir.Constant)):
+            if op in ASSUMING and self.assume is None and self.branching:
+                return self.either(op, args)
             return vectormath.apply(op, b, *args, assume=self.assume)
         if op == "erf_inv":
             return vector_erf_inv.apply(b, args[0])
@@ -166,6 +183,20 @@ class ScalarMath:
         if exponent == -1:
             return self.b.fdiv(self.constant(1, dtype), x)
         return vectormath.apply("pow", self.b, x, y)
+
+    def either(self, op: str, args: list[ir.Value]) -> ir.Value:
+        """The fast formula, or the one for any argument where that does not hold."""
+        b = self.b
+        assumed = _Assumed(b)
+        fast = vectormath.apply(op, b, *args, assume=assumed)
+        before = b.block
+        with b.if_then(assumed.broken(), likely=False):
+            slow = vectormath.apply(op, b, *args)
+            inside = b.block
+        found = b.phi(fast.type)
+        found.add_incoming(fast, before)
+        found.add_incoming(slow, inside)
+        return found
 
     def float_neg(self, x: ir.Value, dtype: DType) -> ir.Value:
         return self.b.fneg(x)

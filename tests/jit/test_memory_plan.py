@@ -10,6 +10,7 @@ from fungrad.ir.graph import Graph
 from fungrad.jit.loops import buffers_in
 from fungrad.jit.memory_plan import ALIGNMENT, arena_layout
 from fungrad.jit.runtime import Compiled
+from fungrad.jit.stages import stages
 from tests.support.programs import programs
 
 
@@ -74,3 +75,24 @@ def test_the_arena_of_a_forward_pass_does_not_grow_with_depth():
         program = fg.jit(forward)._compiled((params, x), {}).program
         sizes.append(check_layout(program))
     assert sizes[0] == sizes[1] == 2 * 32 * 32 * 8
+
+
+def test_the_memory_of_a_stage_does_not_overlap():
+    """A stage takes its memory as pointers that LLVM may believe apart; loops are several statements of one stage."""
+
+    def f(a, xs):
+        last, ys = fg.lax.scan(lambda c, x: (c * np.cos(x), c), a, xs)
+        return last + np.sum(ys**2)
+
+    def along(a, xs):
+        return fg.jvp(f, (a, xs), (1.0, xs))[1]
+
+    program = fg.jit(fg.grad(along, (0, 1)))._compiled((0.7, np.ones(3)), {}).program
+    offsets, _ = arena_layout(program)
+    shared = 0
+    for stage in stages(program):
+        temps = sorted((offsets[b], b.type.size * b.type.dtype.itemsize) for b in stage.memory if b in offsets)
+        shared += len(temps) > 3
+        for (start, length), (following, _) in pairwise(temps):
+            assert start + length <= following
+    assert shared
