@@ -48,6 +48,9 @@ class Inline(Region):
         """The graph, for operands of these types."""
         raise NotImplementedError
 
+    def infer(self, *types: ArrayType) -> Any:
+        return tuple(output_types(self.graph_for(types)))
+
 
 @dataclass(frozen=True, slots=True)
 class Remat(Inline):
@@ -57,9 +60,6 @@ class Remat(Inline):
 
     def graph_for(self, types: Sequence[ArrayType]) -> Graph:
         return self.graph
-
-    def infer(self, *types: ArrayType) -> Any:
-        return tuple(output_types(self.graph))
 
     def evaluate(self, *arrays: Any) -> Any:
         return tuple(evaluate(self.graph, *arrays))
@@ -125,9 +125,6 @@ class CustomJvp(Inline):
     def graph_for(self, types: Sequence[ArrayType]) -> Graph:
         return graph_of(self.f, tuple(types), self.name)
 
-    def infer(self, *types: ArrayType) -> Any:
-        return tuple(output_types(self.graph_for(types)))
-
     def evaluate(self, *arrays: Any) -> Any:
         return _plain(self.name, self.f(*arrays))
 
@@ -166,9 +163,6 @@ class CustomVjp(Inline):
 
     def graph_for(self, types: Sequence[ArrayType]) -> Graph:
         return graph_of(self.f, tuple(types), self.name)
-
-    def infer(self, *types: ArrayType) -> Any:
-        return tuple(output_types(self.graph_for(types)))
 
     def evaluate(self, *arrays: Any) -> Any:
         return _plain(self.name, self.f(*arrays))
