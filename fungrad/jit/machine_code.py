@@ -18,8 +18,21 @@ from llvmlite import binding
 LOCK = threading.RLock()
 """Held while LLVM works, and while the process forks: a child must not inherit a compiler in the middle of its work."""
 
+_LLVMLITE = binding.ffi.lib._lock  # its own: code that is no longer needed is freed under it, without ours
+
+
+def _hold() -> None:
+    LOCK.acquire()
+    _LLVMLITE.__enter__()
+
+
+def _let_go() -> None:
+    _LLVMLITE.__exit__()
+    LOCK.release()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=LOCK.acquire, after_in_parent=LOCK.release, after_in_child=LOCK.release)
+    os.register_at_fork(before=_hold, after_in_parent=_let_go, after_in_child=_let_go)
 
 _NUMBERS = itertools.count()
 
