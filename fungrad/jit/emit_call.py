@@ -132,7 +132,7 @@ class _Call:
         pointers = b.add(output_records, b.mul(outputs, size))
         after_inputs = b.add(inputs, constants)
         arena_place = b.add(after_inputs, outputs)
-        table = self.words(self.at(b.add(arena_place, hosts), 1))
+        table = self.words(self.at(b.add(arena_place, hosts), 2))
         slots = self.words(b.add(inputs, outputs))  # where numbers are that are not in an object
 
         def place(index: ir.Value) -> ir.Value:
@@ -148,7 +148,7 @@ class _Call:
             self.store(self.load(pointers, b.shl(i, I64(3))), place(b.add(inputs, i)))
         with self.each(hosts) as i:
             callback = self.load(pointers, b.shl(b.add(constants, i), I64(3)))
-            self.store(callback, place(self.at(b.add(arena_place, i), 1)))
+            self.store(callback, place(self.at(b.add(arena_place, i), 2)))
 
         results = self.call("PyTuple_New", outputs)
         self.failure_if(self.is_(results, 0))
@@ -158,6 +158,7 @@ class _Call:
             self.store(memory, place(b.add(after_inputs, i)))
         arena = self.take_arena(results)
         self.store(self.load(arena, at.DATA), place(arena_place))
+        self.store(self.word(at.THREADS), place(self.at(arena_place, 1)))
 
         thread = self.call("PyEval_SaveThread")
         entry = b.inttoptr(self.word(at.ENTRY), ir.FunctionType(I64, [I64]).as_pointer())

@@ -35,9 +35,9 @@ from fungrad.jit.loops import (
     Statement,
     Store,
     View,
-    buffers_in,
     int_value,
 )
+from fungrad.jit.walk import buffers_in
 from fungrad.primitives.elementwise import ROWS
 from fungrad.primitives.random import threefry2x32
 
@@ -105,9 +105,9 @@ def _statement(statement: Statement, program: Program, known: frozenset[Buffer],
     match statement:
         case Note(text=text):
             return [f"{pad}# {text}"]
-        case Loop(index=index, stop=stop, body=body, start=start):
+        case Loop(index=index, stop=stop, body=body, start=start, work=work):
             bounds = _expr(stop) if int_value(start) == 0 else f"{_expr(start)}, {_expr(stop)}"
-            head = f"{pad}for {index.name} in range({bounds}):"
+            head = f"{pad}for {index.name} in range({bounds}):{'  # in any order, on any thread' if work else ''}"
             return [head, *_block(body, program, known, pad + "    ")]
         case Repeat(condition=condition, ok=ok, body=body):
             inner = pad + "    "

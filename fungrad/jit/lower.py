@@ -40,11 +40,14 @@ from fungrad.jit.loops import (
     Literal,
     Load,
     Local,
+    Loop,
     Note,
     Program,
     Statement,
     Store,
+    View,
     fitted,
+    int_value,
     nest,
 )
 from fungrad.jit.lower_nest import NestLowering
@@ -90,6 +93,7 @@ class Lowering:
         self.names = name_vars(graph, whole.taken)
         self.statements = statements
         self.outputs = outputs
+        self.chunk: Loop | None = None  # the loop over chunks of rounds that is being lowered
         inlining = Inlining(graph)
         self.lazy = inlining.inlined
         self.fusion = Fusion(graph, inlining)
@@ -129,7 +133,7 @@ class Lowering:
                 source = self.buffer(eqn.inputs[0])
                 self.stored[x] = Buffer(self.names[x], x.type, source.role, source)
             else:
-                target = self.temp(f"{self.names[x]}__kept", x.type)
+                target = self.shared_temp(f"{self.names[x]}__kept", x.type)
                 self.copy(x, target)
                 self.stored[x] = target
         return self.stored[x]
@@ -146,6 +150,17 @@ class Lowering:
     # -- storing ----------------------------------------------------------------------------------------------------
 
     def temp(self, name: str, type: ArrayType) -> Buffer:
+        """A new temporary buffer; inside rounds that any thread may run, each chunk of them has its own."""
+        if self.chunk is None:
+            return self.shared_temp(name, type)
+        count = int_value(self.chunk.stop)
+        assert count is not None
+        rows = self.shared_temp(f"{name}__chunks", array_type((count, *type.shape), type.dtype))
+        own = Buffer(name, type, "view")
+        self.chunk.body.insert(0, View(own, rows, self.chunk.index))
+        return own
+
+    def shared_temp(self, name: str, type: ArrayType) -> Buffer:
         """A new temporary buffer."""
         buffer = Buffer(name, type, "temp")
         self.whole.temps.append(buffer)
@@ -169,7 +184,8 @@ class Lowering:
             for axis in loops[: place.shared]:
                 shape[axis] = 1
             suffix = "__kept" if place.is_local else ""  # the plain name is that of an element
-            buffer = self.temp(self.names[var] + suffix, array_type(tuple(shape), var.type.dtype))
+            make = self.temp if place.shared else self.shared_temp
+            buffer = make(self.names[var] + suffix, array_type(tuple(shape), var.type.dtype))
         self.stored[var] = buffer
         return buffer
 

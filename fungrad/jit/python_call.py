@@ -34,7 +34,7 @@ DATA, RANK, EXTENTS, DESCRIPTOR, FLAGS = HEAD, HEAD + 8, HEAD + 16, HEAD + 40, H
 DENSE = 0x0001 | 0x0100  # C-contiguous and aligned
 
 # the words of a plan: a header, a record for each input and each output, pointers to constants and host callbacks
-ENTRY, INPUTS, OUTPUTS, CONSTANTS, HOSTS, ARENA_BYTES, ARENAS, HEADER = range(8)
+ENTRY, INPUTS, OUTPUTS, CONSTANTS, HOSTS, ARENA_BYTES, ARENAS, THREADS, HEADER = range(9)
 KIND, SCALAR, DTYPE, NDIM, SHAPE, RECORD = range(6)
 ARRAY, NUMPY_SCALAR, FLOAT, INTEGER, BOOL = range(5)  # kinds
 _KINDS: dict[type | None, int] = {float: FLOAT, int: INTEGER, bool: BOOL}
@@ -50,6 +50,7 @@ class Plan:
     constants: Sequence[Any]
     hosts: Sequence[int]  # addresses
     arena_bytes: int
+    threads: int
     alive: Any = None  # what must live as long as the function
     arenas: list[Any] = field(default_factory=list)  # free ones; a call takes one and puts it back
 
@@ -63,7 +64,7 @@ def native(plan: Plan, call: int) -> NativeCall:
         scalar = 0 if kind == ARRAY else id(number or type.dtype.type)
         records += [kind, scalar, id(type.dtype), type.ndim, shape.ctypes.data]
     counts = [len(plan.inputs), len(plan.outputs), len(plan.constants), len(plan.hosts)]
-    header = [plan.entry, *counts, plan.arena_bytes, id(plan.arenas)]
+    header = [plan.entry, *counts, plan.arena_bytes, id(plan.arenas), plan.threads]
     words = np.array([*header, *records, *(x.ctypes.data for x in plan.constants), *plan.hosts], np.int64)
     method = _Method(b"compiled", call, _ONE_ARGUMENT, None)
     function: NativeCall = _new_function(ctypes.addressof(method), (words, plan, shapes, method), None)
@@ -95,8 +96,9 @@ def portable(plan: Plan) -> NativeCall:
             return None
         outputs = [np.empty(type.shape, type.dtype) for type, _ in plan.outputs]
         arena = np.empty(plan.arena_bytes, np.uint8)
-        pointers = [x.ctypes.data for x in (*inputs, *plan.constants, *outputs, arena)]
-        status = entry((ctypes.c_void_p * (len(pointers) + len(plan.hosts)))(*pointers, *plan.hosts))
+        words = [x.ctypes.data for x in (*inputs, *plan.constants, *outputs, arena)]
+        words += [plan.threads, *plan.hosts]
+        status = entry((ctypes.c_void_p * len(words))(*words))
         if status:
             return status
         results = zip(outputs, plan.outputs, strict=True)

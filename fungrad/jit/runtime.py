@@ -50,6 +50,7 @@ class Compiled:
         """
         from fungrad.jit import compiler
         from fungrad.jit.machine_code import LOCK
+        from fungrad.jit.thread_pool import default_threads
 
         program = self.program
         with LOCK:  # compile once, also if several threads arrive together
@@ -61,6 +62,7 @@ class Compiled:
             constants=[b.value for b in program.constants],
             hosts=code.hosts,
             arena_bytes=code.arena_bytes,
+            threads=default_threads(),
             alive=code,
         )
         return native(plan, compiler.address_of_call()) if layout_is_known() else portable(plan)
@@ -74,7 +76,7 @@ class Compiled:
 
     def fail(self, status: int) -> None:
         """Raise the error that a status stands for."""
-        from fungrad.jit.emit_llvm import OUT_OF_MEMORY
+        from fungrad.jit.emitter import OUT_OF_MEMORY
         from fungrad.jit.host_calls import take_error
 
         if status > 0:
