@@ -47,7 +47,7 @@ def emit_llvm(program: Program, module: ir.Module) -> ir.Function:
     count = len(program.arguments)
     pointers, arena, threads = function.args[:count], function.args[count], function.args[count + 1]
     callbacks = function.args[count + 2 :]
-    arguments = dict(zip(program.arguments, pointers, strict=True))
+    arguments = {b: p for b, p in reversed([*zip(program.arguments, pointers, strict=True)])}
     offsets, _ = arena_layout(program)
     b = ir.IRBuilder(function.append_basic_block("entry"))
 

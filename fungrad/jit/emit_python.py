@@ -130,10 +130,13 @@ def _statement(statement: Statement, program: Program, known: frozenset[Buffer],
             return [f"{pad}{buffer.name}[{_index(index)}] = {_expr(value)}"]
         case Guard(ok=ok, number=number):
             return [f"{pad}if not ({_expr(ok)}):", f"{pad}    raise IndexError({program.failures[number]!r})"]
-        case Gemm():
+        case Gemm(out=out, addend=addend, scale=scale):
             a = _matrix(statement.a, statement.transpose_a)
             b = _matrix(statement.b, statement.transpose_b)
-            return [f"{pad}np.matmul({a}, {b}, out={statement.out.name})"]
+            if addend is None:
+                return [f"{pad}np.matmul({a}, {b}, out={out.name})"]
+            factor = "" if scale is None else f"{_typed(scale) if isinstance(scale, Literal) else _expr(scale)} * "
+            return [f"{pad}{out.name}[...] = {addend.name} + {factor}np.matmul({a}, {b})"]
         case Host(op=op, inputs=inputs, outputs=outputs):
             call = f"host({statement.number}, {', '.join(b.name for b in inputs)})"
             if op.multiple:

@@ -35,7 +35,7 @@ from fungrad.jit.loops import (
 )
 from fungrad.jit.native_math import I8, I64, ScalarMath, libc, memory_type, register_type
 from fungrad.jit.outline import call_rounds
-from fungrad.jit.products import pieces, product_function, product_work
+from fungrad.jit.products import adds_row, pieces, product_function, product_work
 from fungrad.jit.walk import buffers_in, free_scalars, inner_statements, views_in
 
 LAID_OUT = 16  # statements of a loop that is not one in machine code
@@ -277,7 +277,7 @@ class Emitter:
         product, count = product_function(self.b.module, call), pieces(call).count
         operands = [(call.a, call.m * call.k), (call.b, call.k * call.n)]
         if call.addend is not None:
-            operands.append((call.addend, call.m * call.n if call.addend.type.ndim > 1 else 0))
+            operands.append((call.addend, 0 if adds_row(call) else call.m * call.n))
         operands.append((call.out, call.m * call.n))
         memory = list(dict.fromkeys(b.memory for b, _ in operands))
 

@@ -11,7 +11,7 @@
                 | Assign local = Expr         (again and again: accumulators)
                 | Store buffer[Expr...] = Expr
                 | Guard Expr                  (the program fails with this guard's error where the condition is false)
-                | Gemm out = a @ b            (BLAS)
+                | Gemm out = a @ b            (generated code, see `products`)
                 | Host outs = primitive(ins)  (NumPy)
     Expr      ::= Literal | Index | Local | Load buffer[Expr...] | Apply operation Expr...
 
@@ -203,7 +203,8 @@ Statement = Note | Loop | Repeat | Choose | View | Grow | Let | Assign | Store |
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A lowered graph. `inputs` and `outputs` are in the order of the graph's."""
+    """A lowered graph. `inputs` and `outputs` are in the order of the graph's; an output that is one of the inputs is
+    written over it."""
 
     name: str
     inputs: tuple[Buffer, ...]

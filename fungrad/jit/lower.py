@@ -29,7 +29,9 @@ import numpy as np
 from fungrad.ir.graph import Const, Equation, Graph, Operand, Var
 from fungrad.ir.printing import name_vars, print_primitive
 from fungrad.ir.types import ArrayType, array_type
+from fungrad.jit.fold_products import fold_products
 from fungrad.jit.fuse import Fusion, Nest
+from fungrad.jit.in_place import may_overwrite, replaced
 from fungrad.jit.inline import Inlining
 from fungrad.jit.loops import (
     Buffer,
@@ -54,6 +56,7 @@ from fungrad.jit.lower_nest import NestLowering
 from fungrad.jit.lower_reduce import reduce_nothing
 from fungrad.jit.lower_table import POINTWISE, REDUCTIONS, STAGES, is_native, is_pointwise, is_reduction
 from fungrad.jit.scope import Indices, Scope
+from fungrad.jit.walk import buffers_in
 from fungrad.primitives.shape import Reshape
 
 
@@ -88,7 +91,7 @@ class Lowering:
         outputs: Sequence[Buffer],
         statements: list[Statement],
     ) -> None:
-        self.graph = graph
+        self.graph = graph = fold_products(graph)
         self.whole = whole
         self.names = name_vars(graph, whole.taken)
         self.statements = statements
@@ -239,20 +242,29 @@ class Lowering:
             self.statements.append(hosts[-1])
 
 
-def lower(graph: Graph) -> Program:
-    """The loops of an optimized graph."""
+def lower(graph: Graph, donated: Sequence[int] = ()) -> Program:
+    """The loops of an optimized graph. Results are written over donated inputs of their types where that is possible."""
     names = name_vars(graph)
     inputs = tuple(Buffer(names[v], v.type, "input") for v in graph.inputs)
-    outputs = tuple(Buffer(f"out{i}", x.type, "output") for i, x in enumerate(graph.outputs))
+    outputs = [Buffer(f"out{i}", x.type, "output") for i, x in enumerate(graph.outputs)]
     whole = Whole()
     statements: list[Statement] = []
     Lowering(graph, whole, inputs, outputs, statements).run()
+    free = list(range(len(outputs)))
+    for donor in (inputs[i] for i in donated):
+        for j in free:
+            if donor.type == outputs[j].type and donor.type.ndim and may_overwrite(statements, donor, outputs[j]):
+                statements = replaced(statements, {outputs[j]: donor})
+                outputs[j] = donor
+                free.remove(j)
+                break
+    used = {b.memory for statement in statements for b in buffers_in(statement)}
     return Program(
         graph.name,
         inputs,
-        outputs,
+        tuple(outputs),
         tuple(whole.constants.values()),
-        tuple(whole.temps),
+        tuple(b for b in whole.temps if b in used),
         tuple(statements),
         tuple(whole.failures),
         tuple(whole.hosts),

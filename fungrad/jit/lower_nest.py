@@ -95,6 +95,7 @@ class NestLowering:
                 nest,
                 level,
                 range(-(-nest.extent // length)),
+                -(-nest.extent // length),
                 scope,
                 lambda first, stop, inside: self._blocks(nest, level, inside, length, first, stop),
             )
@@ -106,6 +107,7 @@ class NestLowering:
                     nest,
                     level,
                     rounds,
+                    nest.extent,
                     scope,
                     lambda first, stop, inside, rounds=rounds: self._rounds(  # type: ignore[misc]
                         nest, level, inside, Loop(loop_index(level), stop, [], first), rounds, inside.body
@@ -115,16 +117,17 @@ class NestLowering:
             self._finish(self.accumulations.pop(eqn), scope)
 
     def _share(
-        self, nest: Nest, level: int, rounds: range, scope: Scope, emit: Callable[[Expr, Expr, Scope], None]
+        self, nest: Nest, level: int, rounds: range, all: int, scope: Scope, emit: Callable[[Expr, Expr, Scope], None]
     ) -> None:
         """Emit rounds: all at once, or in chunks that any thread may run, if they are worth it.
 
         Args:
             nest, level, scope: the loop.
-            rounds: its rounds, or blocks of them.
+            rounds: those of its rounds, or of blocks of them, that are meant.
+            all: how many there are.
             emit: appends those between two bounds to a scope.
         """
-        work = 0 if level else self._work(nest) * len(rounds) // (rounds.stop if len(rounds) > 1 else nest.extent)
+        work = 0 if level else self._work(nest) * len(rounds) // max(1, all)
         chunks = min(MAX_CHUNKS, work // CHUNK_WORK, len(rounds))
         if chunks < 2 or self.state.chunk is not None:
             emit(literal(rounds.start), literal(rounds.stop), scope)

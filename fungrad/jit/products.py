@@ -72,6 +72,11 @@ def pieces(call: Gemm) -> Pieces:
     return Pieces(tiles, panels, rows, columns, packs_a)
 
 
+def adds_row(call: Gemm) -> bool:
+    """Whether the addend is one row for all rows of the product."""
+    return call.addend is not None and call.addend.type.size == call.n
+
+
 def product_work(call: Gemm) -> int:
     """About how many nanoseconds all products of the batch take."""
     return call.batch * call.m * call.n * call.k // (SPEED // call.out.type.dtype.itemsize)
@@ -81,7 +86,7 @@ def product_function(module: ir.Module, call: Gemm) -> ir.Function:
     """The function (a, b, [addend, scale,] out, piece) of one product of the batch, shared by equal ones."""
     type = memory_type(call.out.type.dtype)
     flags = f"{'t' if call.transpose_a else 'n'}{'t' if call.transpose_b else 'n'}"
-    addend = "" if call.addend is None else "_row" if call.addend.type.ndim == 1 else "_full"
+    addend = "" if call.addend is None else "_row" if adds_row(call) else "_full"
     scale = "" if call.scale is None else "_scaled"
     name = f"fungrad_product_{type}_{flags}_{call.m}_{call.n}_{call.k}{addend}{scale}"
     found = module.globals.get(name)
@@ -323,7 +328,7 @@ class _Product:
             sums = [b.fmul(x, factor) for x in sums]
         if call.addend is None:
             return sums
-        if call.addend.type.ndim == 1:
+        if adds_row(call):
             column = b.mul(panel, I64(self.wide))
             places = [b.add(column, I64(first)) for first in firsts]
         else:

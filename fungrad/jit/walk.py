@@ -40,7 +40,7 @@ def inner_statements(statement: Statement) -> list[Statement]:
 
 def expressions_in(statement: Statement) -> Iterator[Expr]:
     """Every expression of a statement and those inside it, with its parts."""
-    for own in _own_expressions(statement):
+    for own in own_expressions(statement):
         yield from parts(own)
     for inner in inner_statements(statement):
         yield from expressions_in(inner)
@@ -54,7 +54,8 @@ def parts(x: Expr) -> Iterator[Expr]:
             yield from parts(part)
 
 
-def _own_expressions(statement: Statement) -> Sequence[Expr]:
+def own_expressions(statement: Statement) -> Sequence[Expr]:
+    """The expressions of a statement, but for those of the statements inside it."""
     match statement:
         case Loop(start=start, stop=stop):
             return start, stop
@@ -92,7 +93,7 @@ def _defined(statement: Statement) -> Iterator[Local | Index]:
 
 def buffers_in(statement: Statement) -> list[Buffer]:
     """The buffers a statement touches."""
-    return [*_own_buffers(statement), *(b for inner in inner_statements(statement) for b in buffers_in(inner))]
+    return [*own_buffers(statement), *(b for inner in inner_statements(statement) for b in buffers_in(inner))]
 
 
 def views_in(statement: Statement) -> list[View]:
@@ -101,9 +102,9 @@ def views_in(statement: Statement) -> list[View]:
     return [statement, *inside] if isinstance(statement, View) else inside
 
 
-def _own_buffers(statement: Statement) -> list[Buffer]:
+def own_buffers(statement: Statement) -> list[Buffer]:
     """The buffers a statement touches, but for those the statements inside it do."""
-    loaded = [x.buffer for own in _own_expressions(statement) for x in parts(own) if isinstance(x, Load)]
+    loaded = [x.buffer for own in own_expressions(statement) for x in parts(own) if isinstance(x, Load)]
     match statement:
         case View(buffer=buffer, source=source):
             return [buffer, source, *loaded]
