@@ -247,9 +247,10 @@ class _Call:
 
         with self.each(inputs) as i:
             record, start, stop = memory(i)
-            with b.if_then(self.is_(b.and_(self.load(record, 8 * at.NEEDED), I64(at.WRITEABLE)), at.WRITEABLE)), self.each(
-                inputs
-            ) as j:
+            with (
+                b.if_then(self.is_(b.and_(self.load(record, 8 * at.NEEDED), I64(at.WRITEABLE)), at.WRITEABLE)),
+                self.each(inputs) as j,
+            ):
                 _, other_start, other_stop = memory(j)
                 apart = b.or_(b.icmp_unsigned("<=", stop, other_start), b.icmp_unsigned("<=", other_stop, start))
                 self.misfit_if(b.and_(self.isnt(i, j), b.not_(apart)))

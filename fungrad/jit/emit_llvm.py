@@ -1,9 +1,9 @@
 """Loop IR -> LLVM: one function for a whole program, which calls one for each of its `stages`.
 
-The function takes a pointer for each input, constant and output, one for the arena of temporaries, the number of threads
-and a pointer for each host callback. It returns a status: 0, or 1 + the number of the guard that failed, or -1 if a host call raised, or -2 if
-there was no memory for a tape. Extents are static; pointers are `noalias`. Tapes are the C library's memory, freed on
-every way out.
+The function takes a pointer for each input, constant and output, one for the arena of temporaries, the number of
+threads and a pointer for each host callback. It returns a status: 0, or 1 + the number of the guard that failed, or -1
+if a host call raised, or -2 if there was no memory for a tape. Extents are static; pointers are `noalias`. Tapes are
+the C library's memory, freed on every way out.
 
 No fast-math flags are set but `reassoc` on short blocks of sums: contraction to fused multiply-add would make compiled
 results differ from NumPy's wherever two products cancel. (Matrix products and elementary functions use FMA inside,
@@ -47,7 +47,7 @@ def emit_llvm(program: Program, module: ir.Module) -> ir.Function:
     count = len(program.arguments)
     pointers, arena, threads = function.args[:count], function.args[count], function.args[count + 1]
     callbacks = function.args[count + 2 :]
-    arguments = {b: p for b, p in reversed([*zip(program.arguments, pointers, strict=True)])}
+    arguments = dict(reversed([*zip(program.arguments, pointers, strict=True)]))  # of an input, not of the output
     offsets, _ = arena_layout(program)
     b = ir.IRBuilder(function.append_basic_block("entry"))
 

@@ -90,8 +90,7 @@ class _Folding:
         return None
 
     def _addend(self, x: Operand) -> Operand | None:
-        """What is added, if it is a row for all rows or an array that is in memory: not one that is computed where it is
-        read."""
+        """What is added, if it is a row for all rows or an array in memory, not computed where it is read."""
         eqn = self.made.get(x) if isinstance(x, Var) else None
         if eqn is not None and isinstance(eqn.op, Broadcast):
             row = eqn.inputs[0]

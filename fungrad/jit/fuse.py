@@ -23,9 +23,10 @@ from dataclasses import dataclass, field
 
 from fungrad.ir.graph import Equation, Graph, Var
 from fungrad.ir.types import ArrayType
-from fungrad.jit.inline import Inlining, cost_of
+from fungrad.jit.inline import Inlining
 from fungrad.jit.loops import Expr, literal, loop_index
 from fungrad.jit.lower_table import is_pointwise, is_reduction, is_view
+from fungrad.primitives.cost import cost_of
 from fungrad.primitives.reduce import Reduce, Sum
 from fungrad.primitives.shape import Broadcast, Flip, Pad, Slice, Transpose
 

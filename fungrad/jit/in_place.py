@@ -33,7 +33,9 @@ def may_overwrite(body: Sequence[Statement], operand: Buffer, result: Buffer) ->
     writes: list[_Access] = []
     for position, statement, around in _walk(body, ()):
         loads = [x for own in own_expressions(statement) for x in parts(own) if isinstance(x, Load)]
-        reads += [_Access(position, around, x.index if x.buffer is operand else None) for x in loads if _is(x.buffer, operand)]
+        reads += [
+            _Access(position, around, x.index if x.buffer is operand else None) for x in loads if _is(x.buffer, operand)
+        ]
         writing = isinstance(statement, Store) and _is(statement.buffer, result)
         if isinstance(statement, Store) and writing:
             writes.append(_Access(position, around, statement.index if statement.buffer is result else None))

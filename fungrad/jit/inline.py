@@ -11,31 +11,12 @@ from __future__ import annotations
 
 from fungrad.ir.graph import Equation, Graph, Var
 from fungrad.jit.lower_table import MOVEMENTS, is_pointwise, is_view, operands_in_memory
-from fungrad.primitives.convert import Convert
-from fungrad.primitives.elementwise import Elementwise
+from fungrad.primitives.cost import cost_of
 from fungrad.primitives.index import Gather
 from fungrad.primitives.shape import Pad, Reshape
 
 CHEAP = 4  # additions and loads that are rather repeated than kept
 MAX_DEPTH = 24  # of inlined values inside each other: bounds recursion
-
-_DIVISIONS = frozenset({"div", "sqrt", "reciprocal"})
-_ARITHMETIC = frozenset(
-    {"neg", "add", "sub", "mul", "square", "abs", "sign", "copysign", "maximum", "minimum", "fmax", "fmin", "clip"}
-    | {"select", "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "isnan", "isinf", "isfinite"}
-    | {"logical_and", "logical_or", "logical_xor", "logical_not", "bitwise_and", "bitwise_or", "bitwise_xor", "invert"}
-    | {"floor", "ceil", "rint", "trunc", "signbit", "stop_gradient"}
-)
-
-
-def cost_of(eqn: Equation) -> int:
-    """What an element of a pointwise equation costs, in additions, without its operands."""
-    match eqn.op:
-        case Elementwise(row):
-            return 1 if row in _ARITHMETIC else 4 if row in _DIVISIONS else 20
-        case Convert():
-            return 1
-    return 0
 
 
 class Inlining:

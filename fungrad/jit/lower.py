@@ -243,7 +243,7 @@ class Lowering:
 
 
 def lower(graph: Graph, donated: Sequence[int] = ()) -> Program:
-    """The loops of an optimized graph. Results are written over donated inputs of their types where that is possible."""
+    """The loops of an optimized graph. Results are written over donated inputs of their types where possible."""
     names = name_vars(graph)
     inputs = tuple(Buffer(names[v], v.type, "input") for v in graph.inputs)
     outputs = [Buffer(f"out{i}", x.type, "output") for i, x in enumerate(graph.outputs)]

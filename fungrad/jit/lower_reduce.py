@@ -93,7 +93,7 @@ class Accumulation:
         return tuple(loop_index(levels[axis]) if axis in levels else literal(0) for axis in self.axes)
 
     def begin(self, level: int, into: list[Statement], label: str, target: Buffer | None = None) -> None:
-        """Start a total before the loop of a level, in a local, or in rows of memory: of the `target` if there is one."""
+        """Start a total before the loop of a level, in a local or in rows of memory: the `target` if there is one."""
         if not self.into_rows:
             self.total = Local(f"{self.name}__{label}", self.dtype)
             into.append(Assign(self.total, self.neutral))
@@ -109,7 +109,7 @@ class Accumulation:
         return array_type(tuple(self.x.type.shape[axis] if axis in inner else 1 for axis in self.axes), self.dtype)
 
     def begin_chunk(self, level: int, chunk: Loop) -> Buffer:
-        """Start the total of one chunk of rounds, as a row of an array of the totals of all chunks, which is returned."""
+        """Start the total of one chunk of rounds, as a row of an array of those of all chunks, which is returned."""
         type = self.part_type(level) if self.into_rows else array_type((), self.dtype)
         count = int_value(chunk.stop)
         assert count is not None
@@ -127,7 +127,9 @@ class Accumulation:
         if isinstance(self.total, Local):
             chunk.body.append(Store(parts, (chunk.index,), self.total))
 
-    def merge_chunks(self, level: int, chunk: Loop, parts: Buffer, outer: Local | Buffer, into: list[Statement]) -> None:
+    def merge_chunks(
+        self, level: int, chunk: Loop, parts: Buffer, outer: Local | Buffer, into: list[Statement]
+    ) -> None:
         """Combine the totals of all chunks, in order, with the one around them, which takes their place."""
         loop = Loop(chunk.index, chunk.stop)
         self.total = outer

@@ -196,8 +196,8 @@ def inside(
 
 
 class _Carry:
-    """A carry in one place. A step writes the next one over it if it may; else to another place, from which it is copied
-    back if it is small, or with which the first place takes turns."""
+    """A carry in one place. A step writes the next one over it if it may; else to another place, from which it is
+    copied back if it is small, or with which the first place takes turns."""
 
     def __init__(self, state: Lowering, first: Operand, place: Buffer) -> None:
         self.state = state

@@ -2,8 +2,8 @@
 
     void rounds(table, index)
 
-loads what a round needs from a table on the caller's stack, and passes it to an inner function: as arguments pointers can
-be declared not to overlap.
+loads what a round needs from a table on the caller's stack, and passes it to an inner function: as arguments pointers
+can be declared not to overlap.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ def call_rounds(
         counted_loop(b, count, one)
         return
 
-    rounds = ir.Function(b.module, ir.FunctionType(ir.VoidType(), [I64, I64]), b.module.get_unique_name("fungrad_rounds"))
+    rounds = ir.Function(
+        b.module, ir.FunctionType(ir.VoidType(), [I64, I64]), b.module.get_unique_name("fungrad_rounds")
+    )
     rounds.linkage = "internal"
     inside = ir.IRBuilder(rounds.append_basic_block("entry"))
     table, index = inside.inttoptr(rounds.args[0], _TABLE), rounds.args[1]

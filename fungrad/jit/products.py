@@ -281,7 +281,7 @@ class _Product:
             line = self.panel_row(panel, columns, k)
             right = [self.vectors.load(b.gep(line, [I64(first)])) for first in firsts]
             packed = self.packed_row(tile, k) if self.cut.packs_a else None
-            new = []
+            new: list[ir.Value] = []
             for r in range(rows):
                 place = self.a_element(tile, r, k) if packed is None else b.gep(packed, [I64(r)])
                 left = self.vectors.spread(b.load(place))
@@ -306,9 +306,7 @@ class _Product:
         b = self.build
         start = b.block
         with b.if_then(b.icmp_unsigned("!=", self.block, I64(0))):
-            totals = [
-                b.fadd(self.vectors.load(place, n), x) for x, place, n in zip(sums, places, lanes, strict=True)
-            ]
+            totals = [b.fadd(self.vectors.load(place, n), x) for x, place, n in zip(sums, places, lanes, strict=True)]
             end = b.block
         found = []
         for x, total in zip(sums, totals, strict=True):

@@ -61,6 +61,7 @@ class Plan:
 def native(plan: Plan, call: int) -> NativeCall:
     """A C function that carries out a plan; `call` is the address of the code of `emit_call`."""
     donors = {donor for _, _, donor in plan.outputs if donor is not None}
+    leaves: list[tuple[ArrayType, type | None, int | None, bool]]
     leaves = [(type, number, None, i in donors) for i, (type, number) in enumerate(plan.inputs)]
     leaves += [(*result, False) for result in plan.outputs]
     shapes = [np.array(type.shape, np.int64) for type, *_ in leaves]

@@ -6,8 +6,8 @@ runs all rounds below `count` and returns when they are done. Who calls works to
 whoever is late takes fewer, and the result depends on no thread, since rounds do not depend on each other.
 
 - A pool serves one caller at a time; another Python thread that comes meanwhile runs its rounds alone.
-- Workers wait `SPIN` in a busy loop, since the next rounds of a program come after microseconds, and then sleep. To wake
-  one costs more than a small piece of work is worth, so it is only done when enough `work` has been asked for.
+- Workers wait `SPIN` in a busy loop, since the next rounds of a program come after microseconds, and then sleep. To
+  wake one costs more than a small piece of work is worth, so it is only done when enough `work` has been asked for.
 - If the caller waits for a worker much longer than a round takes, something else keeps the cores busy: the pool rests
   for a while, and callers work alone.
 - A child process of a fork has none of the workers; it starts with an empty pool.
@@ -228,9 +228,13 @@ class _Pool:
         idle_since = b.alloca(I64)
         b.store(self.now(), idle_since)
 
+        def completed() -> None:
+            self.add(DONE, 1)
+            b.store(I64(0), idle_since)
+
         def forever() -> ir.Value:
             with b.if_then(b.icmp_unsigned("<", number, self.load(HELPERS))):
-                self.take_rounds(lambda: (self.add(DONE, 1), b.store(I64(0), idle_since)))
+                self.take_rounds(completed)
             with b.if_then(b.icmp_unsigned("==", b.load(idle_since), I64(0))):
                 b.store(self.now(), idle_since)
             self.spin_until(lambda: b.icmp_unsigned("!=", self.load(LEFT), I64(0)), 64)
@@ -274,9 +278,7 @@ class _Pool:
         b.cbranch(self.exchanged(BUSY, I64(0), I64(1)), busy, alone)
 
         b.position_at_end(busy)
-        asleep = b.or_(
-            b.icmp_signed(">", self.load(SLEEPING), I64(0)), b.icmp_signed("<", self.load(STARTED), helpers)
-        )
+        asleep = b.or_(b.icmp_signed(">", self.load(SLEEPING), I64(0)), b.icmp_signed("<", self.load(STARTED), helpers))
         with b.if_then(asleep, likely=False):
             debt = b.add(self.load(DEBT), cost)
             worth = b.icmp_signed(">", debt, I64(WAKE_WORK))
