@@ -20,6 +20,7 @@ loops a primitive becomes is one table keyed by family; a primitive without an e
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -90,9 +91,11 @@ class Lowering:
         self.names = name_vars(graph, whole.taken)
         self.statements = statements
         self.outputs = outputs
-        inlining = Inlining(graph)
-        self.lazy = inlining.inlined
-        self.fusion = Fusion(graph, inlining)
+        self.inlining = Inlining(graph)
+        self.lazy = self.inlining.inlined
+        self.fusion = Fusion(graph, self.inlining)
+        self.evaluations: Counter[Var] = Counter()  # how often elements of inlined values are computed
+        self.inner: list[Lowering] = []  # of the graphs inside, in the order of the equations they belong to
         self.stored: dict[Var, Buffer] = dict(zip(graph.inputs, inputs, strict=True))
         self.destination: dict[Var, Buffer] = {}
         for x, buffer in zip(graph.outputs, outputs, strict=True):
@@ -116,6 +119,8 @@ class Lowering:
         value = POINTWISE[type(eqn.op)](self, eqn, index, scope)
         if isinstance(value, Load | Literal | Local | Index):
             return value
+        times = scope.times()
+        self.evaluations[x] += x.type.size if times is None else times
         local = scope.bound[x, index] = scope.let(self.names[x], value)
         return local
 
@@ -176,7 +181,7 @@ class Lowering:
     def fill(self, target: Buffer, element: Callable[[Indices, Scope], Expr]) -> None:
         """Store `element(index)` at every index of `target`."""
         index, body = nest(target.type.shape, self.statements)
-        body.append(Store(target, index, element(index, Scope(body))))
+        body.append(Store(target, index, element(index, Scope(body, rounds=range(target.type.size)))))
 
     def copy(self, x: Operand, target: Buffer) -> None:
         """Store an operand as a result of the program."""
@@ -225,13 +230,19 @@ class Lowering:
 
 def lower(graph: Graph) -> Program:
     """The loops of an optimized graph."""
+    return lowered(graph)[0]
+
+
+def lowered(graph: Graph) -> tuple[Program, Lowering]:
+    """The loops of an optimized graph, and how they came about."""
     names = name_vars(graph)
     inputs = tuple(Buffer(names[v], v.type, "input") for v in graph.inputs)
     outputs = tuple(Buffer(f"out{i}", x.type, "output") for i, x in enumerate(graph.outputs))
     whole = Whole()
     statements: list[Statement] = []
-    Lowering(graph, whole, inputs, outputs, statements).run()
-    return Program(
+    lowering = Lowering(graph, whole, inputs, outputs, statements)
+    lowering.run()
+    program = Program(
         graph.name,
         inputs,
         outputs,
@@ -242,3 +253,4 @@ def lower(graph: Graph) -> Program:
         tuple(whole.hosts),
         tuple(whole.tapes),
     )
+    return program, lowering

@@ -33,6 +33,17 @@ def is_small(call: Gemm) -> bool:
     return call.m * call.n * call.k <= LIMIT and call.k <= MAX_K and call.m > 1 and call.n > 1
 
 
+def how(call: Gemm) -> str:
+    """How a product is computed, and why, for people."""
+    if is_small(call):
+        return f"generated code, since it is at most {LIMIT:,} multiplications"
+    if min(call.m, call.n) == 1:
+        return "BLAS, since a product with a vector waits for memory"
+    if call.k > MAX_K:
+        return f"BLAS, since sums of more than {MAX_K:,} products need more than a panel"
+    return f"BLAS with its threads, since it is more than {LIMIT:,} multiplications"
+
+
 def product_function(module: ir.Module, call: Gemm) -> ir.Function:
     """The function (a, b, out) of one product of the batch."""
     type = memory_type(call.out.type.dtype)
