@@ -46,7 +46,7 @@ def code_of(program: Program, phases: Phases) -> Code:
 
     with phases.measure("cache look-up"):
         meaning = repr(form_of(program))
-    return Code(program, *_library(meaning, ENTRY, text, symbols.address, phases))
+    return Code(program, *library(meaning, ENTRY, text, symbols.address, phases))
 
 
 @cache
@@ -62,10 +62,10 @@ def _call_library() -> Library:
 
         return emit_call()
 
-    return _library(CALL, CALL, text, python_call.address, Phases())[0]
+    return library(CALL, CALL, text, python_call.address, Phases())[0]
 
 
-def _library(
+def library(
     meaning: str,
     export: str,
     text: Callable[[], tuple[str, list[str]]],
@@ -97,10 +97,10 @@ def _library(
         with phases.measure("LLVM"):
             code = compile_text(source)
         with phases.measure("linking"):
-            library = Library(code, [export], _imports(names, address))
+            linked = Library(code, [export], _imports(names, address))
         with phases.measure("cache look-up"):
             fungrad.cache.store(key, json.dumps(names).encode() + b"\n" + code)
-        return library, False
+        return linked, False
 
 
 def _imports(names: Sequence[str], address: Callable[[str], int]) -> Mapping[str, int]:

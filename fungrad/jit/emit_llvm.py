@@ -244,7 +244,9 @@ class _Emitter:
         with b.if_then(assume.broken(), likely=False):
             for slot, value in before.items():
                 b.store(value, slot)
+            self.math.rare = True
             self.nest(loop)
+            self.math.rare = False
         self.settled = False
 
     def loop(self, name: str, start: Expr, stop: Expr, body: Callable[[], None]) -> None:
