@@ -52,11 +52,11 @@ class Assume:
 def is_worthwhile(loop: Loop) -> bool:
     """Whether a loop applies a function with a fast formula, and may run twice."""
     statements = list(_walk([loop]))
-    expressions = [x for statement in statements for x in _expressions(statement)]
-    if not any(isinstance(x, Apply) and x.op in ASSUMING and x.args[0].dtype.kind == "f" for x in expressions):
+    every = [x for statement in statements for x in expressions(statement)]
+    if not any(isinstance(x, Apply) and x.op in ASSUMING and x.args[0].dtype.kind == "f" for x in every):
         return False
     stores = [s for s in statements if isinstance(s, Store)]
-    read = {x.buffer.memory for x in expressions if isinstance(x, Load)}
+    read = {x.buffer.memory for x in every if isinstance(x, Load)}
     places = [x for store in stores for index in store.index for x in _parts(index)]
     return (
         all(isinstance(s, Loop | Let | Assign | Store) for s in statements)
@@ -69,7 +69,7 @@ def is_serial(loop: Loop) -> bool:
     """Whether the statements directly in a loop run one number at a time: around others, or reading what they write."""
     if not all(isinstance(s, Let | Assign | Store) for s in loop.body):
         return True
-    read = {x.buffer.memory for s in loop.body for x in _expressions(s) if isinstance(x, Load)}
+    read = {x.buffer.memory for s in loop.body for x in expressions(s) if isinstance(x, Load)}
     return any(isinstance(s, Store) and s.buffer.memory in read for s in loop.body)
 
 
@@ -85,7 +85,7 @@ def _walk(statements: Sequence[Statement]) -> Iterator[Statement]:
             yield from _walk(statement.body)
 
 
-def _expressions(statement: Statement) -> Iterator[Expr]:
+def expressions(statement: Statement) -> Iterator[Expr]:
     """Every expression of a statement, but not of those inside it."""
     match statement:
         case Let(value=value) | Assign(value=value):

@@ -19,7 +19,7 @@ from llvmlite import ir
 
 from fungrad.ir.types import DType
 from fungrad.jit import blas, symbols
-from fungrad.jit.assumptions import Assume, accumulators, is_serial, is_worthwhile
+from fungrad.jit.assumptions import Assume, accumulators, expressions, is_serial, is_worthwhile
 from fungrad.jit.compiler import ENTRY
 from fungrad.jit.counted_loop import counted_loop
 from fungrad.jit.loops import (
@@ -52,8 +52,10 @@ from fungrad.jit.memory_plan import arena_layout
 from fungrad.jit.native_math import I8, I32, I64, ScalarMath, memory_type, register_type
 from fungrad.jit.small_products import is_small, product_function
 from fungrad.jit.stages import Stage, stages
+from fungrad.jit.vectormath import FUNCTIONS
 
 LAID_OUT = 16  # statements of a loop that is not one in machine code
+FUNCTION = 4  # statements that an elementary function is as long as, at least
 OUT_OF_MEMORY = -2
 CALLBACK = ir.FunctionType(I64, [I8.as_pointer().as_pointer()]).as_pointer()
 
@@ -105,10 +107,11 @@ def _emit_stage(stage: Stage, module: ir.Module) -> ir.Function:
 
 
 def _rounds(statement: Statement) -> int:
-    """How many statements one runs, loops without known bounds counted as long."""
+    """How many statements one runs; loops without known bounds and elementary functions count as long."""
     inside = sum(map(_rounds, inner_statements(statement)))
     if not isinstance(statement, Loop):
-        return 1 + inside
+        functions = sum(isinstance(x, Apply) and x.op in FUNCTIONS for x in expressions(statement))
+        return 1 + FUNCTION * functions + inside
     first, stop = int_value(statement.start), int_value(statement.stop)
     return LAID_OUT + 1 if first is None or stop is None else max(0, stop - first) * inside
 
