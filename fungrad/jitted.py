@@ -19,6 +19,8 @@ from fungrad.arguments import (
     leaf_paths,
     parameter_names,
 )
+from fungrad.compilation import Origin, Phases, remember_origin
+from fungrad.compile_reasons import Layout, Signature, place, reason
 from fungrad.errors import CompileError
 from fungrad.evaluate import evaluate
 from fungrad.ir.graph import Graph
@@ -28,19 +30,11 @@ from fungrad.signature import check_static, checked_threads, donated_arguments, 
 from fungrad.trace import Tracer, bind, concrete_value, recording_program, trace
 
 if TYPE_CHECKING:
+    from fungrad.explain import Explanation
     from fungrad.jit.python_call import NativeCall
     from fungrad.jit.runtime import Compiled
 
 Function = Callable[..., Any]
-
-
-class _Layout(NamedTuple):
-    """How the arguments of a call divide into traced and static ones. Part of the signature: compares by value."""
-
-    given: int  # how many positional arguments
-    traced: tuple[int, ...]  # positions
-    keys: tuple[str, ...]  # traced keyword arguments, sorted
-    static: tuple[tuple[str, type, Any, str], ...]
 
 
 class _Shortcut(NamedTuple):
@@ -80,7 +74,7 @@ class Jitted:
         self._static_positions, self._static_names = static_arguments(f, static_argnums, static_argnames)
         self._donated = donated_arguments(f, donate_argnums, self._static_positions)
         self._threads = checked_threads(threads)
-        self._programs: dict[Any, _Program] = {}
+        self._programs: dict[Signature, _Program] = {}
         self._shortcuts: tuple[_Shortcut, ...] = ()  # of the last signatures
         from fungrad.jit.call import Call, compiled  # here, since `import fungrad` should not pay for the compiler
 
@@ -145,6 +139,13 @@ class Jitted:
 
         return emit_python(self._compiled(args, kwargs).program)
 
+    def explain(self, *args: Any, **kwargs: Any) -> Explanation:
+        """What is compiled for these arguments, and why so; print it, or read its parts. See `Explanation`."""
+        from fungrad.explain import explain
+
+        program = self._program(*self._read(args, kwargs), args, kwargs)
+        return explain(program.graph, program.donated, self._threads)
+
     def dispatcher(self, *args: Any, **kwargs: Any) -> Any:
         """An `@numba.njit` function of the flat array arguments, to be called from other njit functions.
 
@@ -169,18 +170,18 @@ class Jitted:
         program = self._program(*self._read(args, kwargs), args, kwargs)
         return self._code(program.graph, program.donated, self._threads)
 
-    def _read(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[_Layout, Leaves]:
+    def _read(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Layout, Leaves]:
         """Separate traced from static arguments, and take the traced ones apart."""
         count = len(args)
         if not kwargs and not self._static_positions:
-            layout = _Layout(count, tuple(range(count)), (), ())
+            layout = Layout(count, tuple(range(count)), (), ())
             return layout, flatten_arguments(args, lambda: self._names(layout))
         fixed = {i % count for i in self._static_positions if -count <= i < count}
         static = [(f"argument {i}", args[i]) for i in sorted(fixed)]
         static += [(k, kwargs[k]) for k in sorted(kwargs) if k in self._static_names]
         for name, value in static:
             check_static(name, value)
-        layout = _Layout(
+        layout = Layout(
             count,
             tuple(i for i in range(count) if i not in fixed),
             tuple(k for k in sorted(kwargs) if k not in self._static_names),
@@ -189,25 +190,29 @@ class Jitted:
         chosen = [*(args[i] for i in layout.traced), *(kwargs[k] for k in layout.keys)]
         return layout, flatten_arguments(chosen, lambda: self._names(layout))
 
-    def _names(self, layout: _Layout) -> list[str]:
+    def _names(self, layout: Layout) -> list[str]:
         """What the user calls the traced arguments."""
         names = parameter_names(self._f, layout.given)
         return [*(names[i] for i in layout.traced), *layout.keys]
 
-    def _program(self, layout: _Layout, leaves: Leaves, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Program:
+    def _program(self, layout: Layout, leaves: Leaves, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Program:
         """The program for the types of these arguments, traced at the first need."""
         types = tuple([type_of(x) for x in leaves.values])
-        key = (leaves.structure, types, tuple(leaves.weak), layout)
+        key = Signature(leaves.structure, types, tuple(leaves.weak), layout)
         found = self._programs.get(key)
         if found is None:
-            found = self._trace(layout, leaves, types, args, kwargs)
+            phases = Phases()
+            with phases.measure("tracing"):
+                found = self._trace(layout, leaves, types, args, kwargs)
             if not found.captures:
+                why = reason(self._f, self._programs, key, self._names(layout))
+                remember_origin(found.graph, Origin(place(self._f), why, phases))
                 self._programs[key] = found
         return found
 
     def _trace(
         self,
-        layout: _Layout,
+        layout: Layout,
         leaves: Leaves,
         types: tuple[ArrayType, ...],
         args: tuple[Any, ...],
@@ -241,7 +246,7 @@ class Jitted:
         graph, captures = trace(flat, types, purpose="jit", name=name, names=names, weak=leaves.weak)
         return _Program(graph, captures, structure, fixed, numbers, self._donated_leaves(layout, leaves), [])
 
-    def _donated_leaves(self, layout: _Layout, leaves: Leaves) -> tuple[int, ...]:
+    def _donated_leaves(self, layout: Layout, leaves: Leaves) -> tuple[int, ...]:
         """The positions of the leaves of donated arguments."""
         if not self._donated:
             return ()
@@ -275,7 +280,7 @@ def jit(
     Returns:
         A function with the arguments and result of `f`. Python numbers in the result stay Python numbers if NumPy would
         give them; other 0-d results are NumPy scalars. Calling it inside another transformation is allowed. It has the
-        methods `graph`, `source` and `dispatcher`; see `Jitted`.
+        methods `graph`, `source`, `explain` and `dispatcher`; see `Jitted`.
 
     Raises:
         StaticArgumentError: a static or donated argument does not exist, is both, or is not hashable.

@@ -36,9 +36,11 @@ from fungrad.jit.loops import (
 from fungrad.jit.native_math import I8, I64, ScalarMath, libc, memory_type, register_type
 from fungrad.jit.outline import call_rounds
 from fungrad.jit.products import adds_row, pieces, product_function, product_work
-from fungrad.jit.walk import buffers_in, free_scalars, inner_statements, views_in
+from fungrad.jit.vectormath import FUNCTIONS
+from fungrad.jit.walk import buffers_in, free_scalars, inner_statements, own_expressions, parts, views_in
 
 LAID_OUT = 16  # statements of a loop that is not one in machine code
+FUNCTION = 4  # statements that an elementary function is as long as, at least
 OUT_OF_MEMORY = -2
 
 
@@ -48,10 +50,12 @@ def pointer_type(buffer: Buffer) -> ir.Type:
 
 
 def _rounds(statement: Statement) -> int:
-    """How many statements one runs, loops without known bounds counted as long."""
+    """How many statements one runs; loops without known bounds and elementary functions count as long."""
     inside = sum(map(_rounds, inner_statements(statement)))
     if not isinstance(statement, Loop):
-        return 1 + inside
+        every = (x for own in own_expressions(statement) for x in parts(own))
+        functions = sum(isinstance(x, Apply) and x.op in FUNCTIONS for x in every)
+        return 1 + FUNCTION * functions + inside
     first, stop = int_value(statement.start), int_value(statement.stop)
     return LAID_OUT + 1 if first is None or stop is None else max(0, stop - first) * inside
 
@@ -206,7 +210,9 @@ class Emitter:
         with b.if_then(assume.broken(), likely=False):
             for slot, value in before.items():
                 b.store(value, slot)
+            self.math.rare = True
             self.nest(loop)
+            self.math.rare = False
         self.settled = False
 
     def loop(self, name: str, start: Expr, stop: Expr, body: Callable[[], None]) -> None:

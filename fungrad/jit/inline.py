@@ -12,8 +12,8 @@ from __future__ import annotations
 from fungrad.ir.graph import Equation, Graph, Var
 from fungrad.jit.lower_table import MOVEMENTS, is_pointwise, is_view, operands_in_memory
 from fungrad.primitives.cost import cost_of
-from fungrad.primitives.index import Gather
-from fungrad.primitives.shape import Pad, Reshape
+from fungrad.primitives.index import Gather, Scatter, ScatterAdd
+from fungrad.primitives.shape import Concatenate, Pad, Reshape
 
 CHEAP = 4  # additions and loads that are rather repeated than kept
 MAX_DEPTH = 24  # of inlined values inside each other: bounds recursion
@@ -56,6 +56,10 @@ class Inlining:
                     reads = (fan.get(out, 0.0) + (out in results)) * elements / size
                 elif isinstance(eqn.op, Gather):
                     reads = eqn.output.type.size / size
+                elif isinstance(eqn.op, Scatter | ScatterAdd) and x in eqn.inputs[2:]:  # an index of rows
+                    reads = eqn.inputs[1].type.size / size
+                elif isinstance(eqn.op, Concatenate):
+                    reads = float(eqn.inputs.count(x))
                 else:
                     reads = 1.0
                 fan[x] = fan.get(x, 0.0) + reads

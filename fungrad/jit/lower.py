@@ -20,6 +20,7 @@ loops a primitive becomes is one table keyed by family; a primitive without an e
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -97,9 +98,11 @@ class Lowering:
         self.statements = statements
         self.outputs = outputs
         self.chunk: Loop | None = None  # the loop over chunks of rounds that is being lowered
-        inlining = Inlining(graph)
-        self.lazy = inlining.inlined
-        self.fusion = Fusion(graph, inlining)
+        self.inlining = Inlining(graph)
+        self.lazy = self.inlining.inlined
+        self.fusion = Fusion(graph, self.inlining)
+        self.evaluations: Counter[Var] = Counter()  # how often elements of inlined values are computed
+        self.inner: list[Lowering] = []  # of the graphs inside, in the order of the equations they belong to
         self.stored: dict[Var, Buffer] = dict(zip(graph.inputs, inputs, strict=True))
         self.destination: dict[Var, Buffer] = {}
         for x, buffer in zip(graph.outputs, outputs, strict=True):
@@ -123,6 +126,8 @@ class Lowering:
         value = POINTWISE[type(eqn.op)](self, eqn, index, scope)
         if isinstance(value, Load | Literal | Local | Index):
             return value
+        times = scope.times()
+        self.evaluations[x] += x.type.size if times is None else times
         local = scope.bound[x, index] = scope.let(self.names[x], value)
         return local
 
@@ -195,7 +200,7 @@ class Lowering:
     def fill(self, target: Buffer, element: Callable[[Indices, Scope], Expr]) -> None:
         """Store `element(index)` at every index of `target`."""
         index, body = nest(target.type.shape, self.statements)
-        body.append(Store(target, index, element(index, Scope(body))))
+        body.append(Store(target, index, element(index, Scope(body, rounds=range(target.type.size)))))
 
     def copy(self, x: Operand, target: Buffer) -> None:
         """Store an operand as a result of the program."""
@@ -244,12 +249,18 @@ class Lowering:
 
 def lower(graph: Graph, donated: Sequence[int] = ()) -> Program:
     """The loops of an optimized graph. Results are written over donated inputs of their types where possible."""
+    return lowered(graph, donated)[0]
+
+
+def lowered(graph: Graph, donated: Sequence[int] = ()) -> tuple[Program, Lowering]:
+    """The loops of an optimized graph, and how they came about."""
     names = name_vars(graph)
     inputs = tuple(Buffer(names[v], v.type, "input") for v in graph.inputs)
     outputs = [Buffer(f"out{i}", x.type, "output") for i, x in enumerate(graph.outputs)]
     whole = Whole()
     statements: list[Statement] = []
-    Lowering(graph, whole, inputs, outputs, statements).run()
+    lowering = Lowering(graph, whole, inputs, outputs, statements)
+    lowering.run()
     free = list(range(len(outputs)))
     for donor in (inputs[i] for i in donated):
         for j in free:
@@ -259,7 +270,7 @@ def lower(graph: Graph, donated: Sequence[int] = ()) -> Program:
                 free.remove(j)
                 break
     used = {b.memory for statement in statements for b in buffers_in(statement)}
-    return Program(
+    program = Program(
         graph.name,
         inputs,
         tuple(outputs),
@@ -270,3 +281,4 @@ def lower(graph: Graph, donated: Sequence[int] = ()) -> Program:
         tuple(whole.hosts),
         tuple(whole.tapes),
     )
+    return program, lowering

@@ -202,11 +202,12 @@ def arg_reduce(state: Lowering, eqn: Equation) -> None:
         return
     indices, body = loops_over(kept, state.statements)
     best, position = Local("best__value", dtype), Local("best__index", INT)
-    body.append(Assign(best, state.read(x, _at(indices | {op.axis: literal(0)}), Scope(body))))
+    scope = Scope(body, rounds=range(target.type.size))
+    body.append(Assign(best, state.read(x, _at(indices | {op.axis: literal(0)}), scope)))
     body.append(Assign(position, literal(0)))
     if shape[op.axis] > 1:
-        loop = Loop(Index(f"i{op.axis}"), literal(shape[op.axis]))
-        scope = Scope(loop.body)
+        loop = Loop(Index(f"i{op.axis}"), literal(shape[op.axis]), start=literal(1))
+        scope = Scope(loop.body, rounds=range(x.type.size - target.type.size))
         value = scope.let("this__value", state.read(x, _at(indices | {op.axis: loop.index}), scope))
         better: Expr = Apply("greater" if op.kind == "max" else "less", (value, best), BOOL)
         if dtype.kind == "f":

@@ -189,7 +189,8 @@ def inside(
     state: Lowering, graph: Graph, inputs: Sequence[Buffer], outputs: Sequence[Buffer], statements: list[Statement]
 ) -> None:
     """Lower a graph inside the program of another."""
-    type(state)(graph, state.whole, inputs, outputs, statements).run()
+    state.inner.append(type(state)(graph, state.whole, inputs, outputs, statements))
+    state.inner[-1].run()
 
 
 # -- carries -----------------------------------------------------------------------------------------------------------

@@ -81,17 +81,22 @@ READ_BY_ELEMENT: frozenset[type] = frozenset({Pad, Concatenate, ArgReduce, CumSu
 
 def is_native(eqn: Equation) -> bool:
     """Whether the loops of an equation's family can compute this very equation."""
+    return not obstacle(eqn)
+
+
+def obstacle(eqn: Equation) -> str:
+    """Why they cannot; empty if they can."""
     first = eqn.inputs[0].type.dtype if eqn.inputs else BOOL
     match eqn.op:
-        case Elementwise("pow" | "reciprocal"):
-            return first.kind == "f"  # of integers, NumPy raises for negative exponents and warns about 1 / 0
+        case Elementwise("pow" | "reciprocal") if first.kind != "f":
+            return "of integers, NumPy raises for negative exponents and warns about 1 / 0"
         case Elementwise("nextafter"):
-            return False  # the neighbour of a bound: rare, and of few numbers
-        case Convert(dtype):
-            return not (first.kind == "f" and dtype.kind == "u")  # out of range differs between machines
-        case Dot():
-            return first != BOOL
-    return True
+            return "the neighbour of a bound is rare, and of few numbers"
+        case Convert(dtype) if first.kind == "f" and dtype.kind == "u":
+            return "what is out of range differs between machines"
+        case Dot() if first == BOOL:
+            return "a product of booleans is no sum of products"
+    return ""
 
 
 def is_view(eqn: Equation) -> bool:

@@ -72,6 +72,12 @@ def pieces(call: Gemm) -> Pieces:
     return Pieces(tiles, panels, rows, columns, packs_a)
 
 
+def how(call: Gemm) -> str:
+    """How a product is computed, for people."""
+    cut = pieces(call)
+    return f"generated code in {cut.count * call.batch} pieces" if cut.count * call.batch > 1 else "generated code"
+
+
 def adds_row(call: Gemm) -> bool:
     """Whether the addend is one row for all rows of the product."""
     return call.addend is not None and call.addend.type.size == call.n

@@ -1,4 +1,4 @@
-"""What compiled code refers to outside itself, by name: the C library, the thread pool, tables.
+"""What compiled code refers to outside itself, by name: the C library, threads, tables, and functions programs share.
 
 Names rather than addresses, so that machine code can be kept; they are looked up when it is linked.
 """
@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from functools import cache
 
+SHARED = "fungrad_shared_"
 _LIBC, _TABLE, _POOL = "fungrad_libc_", "fungrad_two_over_pi", "fungrad_pool_run"
 
 
 def is_external(name: str) -> bool:
     """Whether the name of an LLVM global is one of ours that is defined outside."""
-    return name.startswith(_LIBC) or name in (_TABLE, _POOL)
+    return name.startswith((_LIBC, SHARED)) or name in (_TABLE, _POOL)
 
 
 @cache
@@ -30,6 +31,10 @@ def address(name: str) -> int:
         from fungrad.jit.native_math import libc_address
 
         return libc_address(name.removeprefix(_LIBC))
+    if name.startswith(SHARED):
+        from fungrad.jit import shared_functions
+
+        return shared_functions.address(name.removeprefix(SHARED))
     if name == _TABLE:
         from fungrad.jit import vectortrig
 

@@ -26,6 +26,8 @@ from typing import Any
 
 from llvmlite import ir
 
+from fungrad.compilation import Phases
+
 RUN, RESET = "fungrad_pool_run", "fungrad_pool_reset"
 
 SPIN = 200_000  # nanoseconds before a worker sleeps
@@ -63,7 +65,7 @@ def address_of_run() -> int:
 
     state = (ctypes.c_int64 * (WORDS + 8))()
     start = -(-ctypes.addressof(state) // 64) * 64
-    pool = library(RUN, [RUN, RESET], emit_pool, lambda name: start if name == _STATE else _libc(name))
+    pool, _ = library(RUN, [RUN, RESET], emit_pool, lambda name: start if name == _STATE else _libc(name), Phases())
     for kept in (state, pool):  # for ever: workers use them until the process has ended
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
     reset = ctypes.CFUNCTYPE(None)(pool.address(RESET))
