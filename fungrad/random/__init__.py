@@ -17,6 +17,8 @@ from fungrad.random.discrete import bernoulli as bernoulli
 from fungrad.random.discrete import categorical as categorical
 from fungrad.random.discrete import rademacher as rademacher
 from fungrad.random.discrete import randint as randint
+from fungrad.random.gamma import gamma as gamma
+from fungrad.random.gamma import loggamma as loggamma
 from fungrad.random.keys import bits as bits
 from fungrad.random.keys import fold_in as fold_in
 from fungrad.random.keys import key as key

@@ -94,6 +94,20 @@ def as_float(function: str, name: str, x: Any) -> Any:
     return value if value.dtype.kind == "f" else value.astype(np.float64)
 
 
+def as_positive(function: str, name: str, x: Any) -> Any:
+    """A parameter as floats.
+
+    Raises:
+        DtypeError: it is not a real number or an array of such.
+        ArgumentError: it is known and not positive.
+    """
+    value = as_float(function, name, x)
+    seen = known(value)
+    if seen is not None and not np.all(seen > 0):
+        raise ArgumentError(f"{function}: {name} must be positive, got {seen}.")
+    return value
+
+
 def as_integer(function: str, name: str, x: Any) -> Any:
     """A parameter as integers; Python integers stay what they are, of any size.
 
