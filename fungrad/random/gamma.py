@@ -15,7 +15,7 @@ import numpy as np
 
 from fungrad import lax
 from fungrad.custom import custom_jvp
-from fungrad.random.checks import as_key, as_positive, as_shape, fits, float_dtype
+from fungrad.random.checks import as_key, float_dtype, parameters
 from fungrad.random.continuous import exponential, normal, uniform
 from fungrad.random.gamma_slope import gamma_slope
 from fungrad.random.keys import split
@@ -62,12 +62,10 @@ def loggamma(key: Any, a: Any, shape: Any = None, dtype: Any = np.float64) -> An
 
 
 def _drawn(function: str, draw: Any, key: Any, a: Any, shape: Any, dtype: Any) -> Any:
-    key, a, dtype = as_key(function, key), as_positive(function, "a", a), float_dtype(function, dtype)
-    shape = as_shape(function, a.shape if shape is None else shape)
-    fits(function, "a", a, shape)
+    key, dtype = as_key(function, key), float_dtype(function, dtype)
+    shape, (a,) = parameters(function, shape, dtype, a=a)
     size = math.prod(shape)
-    flat = np.broadcast_to(a.astype(dtype), shape).reshape(size)
-    return draw(split(key, size), flat).reshape(shape)[()]
+    return draw(split(key, size), np.broadcast_to(a, shape).reshape(size)).reshape(shape)[()]
 
 
 @custom_jvp

@@ -10,8 +10,9 @@ would run all as long as the last.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from fungrad.evaluate import evaluate
 from fungrad.ir.graph import Graph
 from fungrad.ir.primitive import Cotangent, Primitive, Value
 from fungrad.ir.types import ArrayType, array_type
+from fungrad.passes import optimize
 from fungrad.regions.derived import (
     Flags,
     chosen,
@@ -33,19 +35,33 @@ from fungrad.regions.derived import (
     vjp_graph,
 )
 from fungrad.regions.examples import all_batched, examples_of
-from fungrad.regions.inline import graph_of
+from fungrad.regions.inline import Flat
 from fungrad.regions.region import Dual, Region, numbered
 from fungrad.regions.scan import Scan
-from fungrad.trace import bind
+from fungrad.trace import bind, deepest, trace
 
 BLOCK = 1 << 13  # rows that NumPy evaluates at a time: they stay in the cache, and wait only for the last of their own
 
 
-def each(f: Callable[..., list[Any]], *arrays: Any) -> list[Any]:
-    """`f` of the rows of arrays, its results stacked; `f` is a module's own function, which is traced once a type."""
+def each(f: Flat, *arrays: Any) -> list[Any]:
+    """`f` of the rows of arrays, its results stacked.
+
+    `f` must use no traced values but its arguments. On arrays it is traced once for their types, so it should be a
+    function that lives as long as its module.
+    """
     types = tuple(array_type(x.shape[1:], x.dtype) for x in arrays)
-    graph = graph_of(f, types, getattr(f, "__name__", "each"))
+    graph = (_graph_of_row if deepest(arrays) is None else _traced)(f, types)  # a new one knows the user's line
     return list(bind(Each(graph, arrays[0].shape[0]), *arrays))
+
+
+def _traced(f: Flat, types: tuple[ArrayType, ...]) -> Graph:
+    name = getattr(f, "__name__", "each")
+    found, captures = trace(f, types, purpose=name, name=name)
+    assert not captures, f"{name} uses traced values that are not its arguments"
+    return optimize(found)
+
+
+_graph_of_row = lru_cache(maxsize=256)(_traced)
 
 
 @dataclass(frozen=True, slots=True)
