@@ -104,7 +104,7 @@ def _counts(of_one: Any, key: Any, shape: Shape, *given: Any) -> Any:
 
 
 def _fine(key: Any, position: Any) -> Any:
-    """A uniform number between 0 and 1. Its first 23 bits are those of `uniform` in float32; 32 more and a half follow."""
+    """A uniform number between 0 and 1: the 23 bits of `uniform` in float32, and 32 more and a half."""
     words = bind(Threefry(()), key, position)
     upper, lower = words // LONG.type(1 << 32), words % LONG.type(1 << 32)
     first = (upper ^ lower) // LONG.type(1 << 9)
@@ -118,7 +118,7 @@ def _double(key: Any, position: Any) -> Any:
 
 
 def _poisson_of_one(key: Any, position: Any, lam: Any) -> list[Any]:
-    which = np.where(lam < FEW, 0, np.where(lam <= MOST, 1, 2))
+    which = np.where((lam >= 0) & (lam <= MOST), np.where(lam < FEW, 0, 1), 2)
     few, many = np.where(which == 0, lam, 0.0), np.where(which == 1, lam, FEW)
     ways = [
         lambda: _waiting_poisson(key, position, few),

@@ -109,10 +109,10 @@ def _loggamma_of_one(key: Any, a: Any) -> list[Any]:
 
 
 def _accepted(key: Any, a: Any) -> tuple[Any, Any, Any]:
-    """d and (1 + c z)**3 of an accepted z, for a >= 1; and a key that is left. All are nan if `a` is nan or negative."""
+    """d and (1 + c z)**3 of an accepted z, for a >= 1, and a key that is left. For other `a`, d is nan."""
     dtype = a.dtype
     zero, one, two = (dtype.type(n) for n in range(3))
-    d = a - dtype.type(1 / 3)
+    d = np.where(a >= 1, a - dtype.type(1 / 3), dtype.type(np.nan))
     c = dtype.type(1 / 3) / np.sqrt(d)
 
     def rejected(state: Any) -> Any:

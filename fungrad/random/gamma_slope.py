@@ -40,7 +40,7 @@ def _slope(a: Any, log_x: Any) -> list[Any]:
 
 def _by_series(a: Any, x: Any, log_x: Any) -> Any:
     def more(state: Any) -> Any:
-        n, c, h, total, slope = state
+        _, c, h, total, slope = state
         return (c > _EPS * total) | (c * h > _EPS * slope)
 
     def add(state: Any) -> Any:
