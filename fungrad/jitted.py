@@ -25,6 +25,7 @@ from fungrad.evaluate import evaluate
 from fungrad.ir.graph import Graph
 from fungrad.ir.printing import identifiers
 from fungrad.ir.types import BOOL, INT, ArrayType, DType, type_of
+from fungrad.jit.forks import LOCK
 from fungrad.trace import Tracer, bind, concrete_value, recording_program, trace
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ class Jitted:
         self._static_positions, self._static_names = _static_arguments(f, static_argnums, static_argnames)
         self._programs: dict[Any, _Program] = {}
         self._shortcuts: tuple[_Shortcut, ...] = ()  # of the last signatures
-        from fungrad.jit.call import Call, compiled  # here, since `import fungrad` should not pay for the compiler
+        with LOCK:
+            from fungrad.jit.call import Call, compiled  # here, since `import fungrad` should not pay for the compiler
 
         self._call, self._code = Call, compiled
 

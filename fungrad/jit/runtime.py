@@ -11,6 +11,7 @@ import numpy as np
 from fungrad.errors import CompileError, OutOfBoundsError
 from fungrad.ir.graph import Graph
 from fungrad.ir.types import ArrayType
+from fungrad.jit.forks import LOCK
 from fungrad.jit.loops import Program
 from fungrad.jit.lower import lower
 from fungrad.jit.python_call import NativeCall, Plan, layout_is_known, native, portable
@@ -48,11 +49,10 @@ class Compiled:
             weak: for each input the type of Python number it is, or None for NumPy's arrays and scalars.
             numbers: for each output, the same.
         """
-        from fungrad.jit import compiler
-        from fungrad.jit.machine_code import LOCK
-
         program = self.program
         with LOCK:  # compile once, also if several threads arrive together
+            from fungrad.jit import compiler
+
             code = self._code = self._code or compiler.code_of(program)
         plan = Plan(
             entry=code.address,
@@ -68,7 +68,8 @@ class Compiled:
     @cached_property
     def dispatcher(self) -> Any:
         """The program as an njit function; made once, since Numba never frees machine code."""
-        from fungrad.jit.native import compile_dispatcher
+        with LOCK:
+            from fungrad.jit.native import compile_dispatcher
 
         return compile_dispatcher(self.program)
 

@@ -223,6 +223,15 @@ import numpy as np
 import fungrad as fg
 
 X = np.arange(4.0)
+first = threading.Thread(target=lambda: fg.jit(np.cos)(X))  # imports the compiler
+first.start()
+child = os.fork()
+if child == 0:
+    faulthandler.dump_traceback_later(60, exit=True)
+    os._exit(0 if np.array_equal(fg.jit(lambda x: x - 3)(X), X - 3) else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+first.join()
+
 g = fg.jit(lambda x: np.sin(x) + 1)
 expected = g(X)
 forks, threads, stop = int(sys.argv[1]), int(sys.argv[2]), False
