@@ -26,6 +26,7 @@ from fungrad.evaluate import evaluate
 from fungrad.ir.graph import Graph
 from fungrad.ir.printing import identifiers
 from fungrad.ir.types import BOOL, INT, ArrayType, DType, type_of
+from fungrad.jit.forks import LOCK
 from fungrad.signature import check_static, checked_threads, donated_arguments, spelling, static_arguments
 from fungrad.trace import Tracer, bind, concrete_value, recording_program, trace
 
@@ -76,7 +77,8 @@ class Jitted:
         self._threads = checked_threads(threads)
         self._programs: dict[Signature, _Program] = {}
         self._shortcuts: tuple[_Shortcut, ...] = ()  # of the last signatures
-        from fungrad.jit.call import Call, compiled  # here, since `import fungrad` should not pay for the compiler
+        with LOCK:
+            from fungrad.jit.call import Call, compiled  # here, since `import fungrad` should not pay for the compiler
 
         self._call, self._code = Call, compiled
 

@@ -15,8 +15,9 @@ import llvmlite
 import fungrad.cache
 from fungrad.compilation import Phases
 from fungrad.jit import host_calls, python_call, symbols
+from fungrad.jit.forks import LOCK
 from fungrad.jit.loops import Program
-from fungrad.jit.machine_code import LOCK, Library, compile_text, processor
+from fungrad.jit.machine_code import Library, compile_text, processor
 from fungrad.jit.memory_plan import arena_layout
 from fungrad.jit.stages import form_of
 

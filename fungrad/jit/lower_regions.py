@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +35,7 @@ from fungrad.primitives.create import full
 from fungrad.primitives.shape import Slice
 from fungrad.regions.adjoint import Adjoint
 from fungrad.regions.derived import chosen
+from fungrad.regions.each import Each
 from fungrad.regions.inline import Inline
 from fungrad.regions.scan import Scan
 from fungrad.regions.switch import Switch
@@ -78,6 +80,12 @@ def scan(state: Lowering, eqn: Equation) -> None:
     state.statements.append(loop)
     for carry in carries:
         carry.end(op.length)
+
+
+def each(state: Lowering, eqn: Equation) -> None:
+    op = eqn.op
+    assert isinstance(op, Each)
+    scan(state, replace(eqn, op=op.as_scan))
 
 
 def while_loop(state: Lowering, eqn: Equation) -> None:

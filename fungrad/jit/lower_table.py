@@ -32,6 +32,7 @@ from fungrad.primitives.random import Threefry
 from fungrad.primitives.reduce import ArgReduce, CumSum, Reduce, Sum
 from fungrad.primitives.shape import Broadcast, Concatenate, Flip, Pad, Reshape, Slice, Transpose
 from fungrad.regions.adjoint import Adjoint
+from fungrad.regions.each import Each
 from fungrad.regions.inline import CustomJvp, CustomVjp, Remat
 from fungrad.regions.scan import Scan
 from fungrad.regions.switch import Switch
@@ -67,6 +68,7 @@ STAGES: dict[type, Callable[[Lowering, Equation], None]] = {
     Scatter: lower_index.scatter,
     ScatterAdd: lower_index.scatter,
     Scan: lower_regions.scan,
+    Each: lower_regions.each,
     While: lower_regions.while_loop,
     Adjoint: lower_regions.adjoint,
     Switch: lower_regions.switch,
@@ -75,7 +77,7 @@ STAGES: dict[type, Callable[[Lowering, Equation], None]] = {
     CustomVjp: lower_regions.inline,
 }
 
-READ_BY_ELEMENT: frozenset[type] = frozenset({Pad, Concatenate, ArgReduce, CumSum, Scatter, ScatterAdd, Scan})
+READ_BY_ELEMENT: frozenset[type] = frozenset({Pad, Concatenate, ArgReduce, CumSum, Scatter, ScatterAdd, Scan, Each})
 """Stages that read their operands element by element, or store those themselves which they need in memory."""
 
 

@@ -12,6 +12,7 @@ from fungrad.compilation import Phases, log, origin_of
 from fungrad.errors import CompileError, OutOfBoundsError
 from fungrad.ir.graph import Graph
 from fungrad.ir.types import ArrayType
+from fungrad.jit.forks import LOCK
 from fungrad.jit.loops import Program
 from fungrad.jit.lower import lower
 from fungrad.jit.python_call import NativeCall, Plan, layout_is_known, native, portable
@@ -57,10 +58,12 @@ class Compiled:
             weak: for each input the type of Python number it is, or None for NumPy's arrays and scalars.
             numbers: for each output, the same.
         """
-        from fungrad.jit.compiler import address_of_call
-        from fungrad.jit.thread_pool import default_threads
+        code = self.code()
+        with LOCK:
+            from fungrad.jit.compiler import address_of_call
+            from fungrad.jit.thread_pool import default_threads
 
-        program, code = self.program, self.code()
+        program = self.program
         plan = Plan(
             entry=code.address,
             inputs=list(zip(self._types, weak, strict=True)),
@@ -78,10 +81,9 @@ class Compiled:
 
     def code(self) -> Code:
         """The machine code, made at the first need."""
-        from fungrad.jit.compiler import code_of
-        from fungrad.jit.machine_code import LOCK
-
         with LOCK:  # compile once, also if several threads arrive together
+            from fungrad.jit.compiler import code_of
+
             if self._code is None:
                 self._code = code_of(self.program, self.phases)
                 arguments = {b.name: b.type for b in self.program.inputs}
@@ -91,7 +93,8 @@ class Compiled:
     @cached_property
     def dispatcher(self) -> Any:
         """The program as an njit function; made once, since Numba never frees machine code."""
-        from fungrad.jit.native import compile_dispatcher
+        with LOCK:
+            from fungrad.jit.native import compile_dispatcher
 
         return compile_dispatcher(self.program)
 

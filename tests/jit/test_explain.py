@@ -10,7 +10,6 @@ import fungrad as fg
 from fungrad import lax
 from fungrad.explain import explain
 from fungrad.ir.graph import Graph
-from fungrad.jit.emit_llvm import emit_module
 from fungrad.jit.loops import Let, Note
 from fungrad.jit.lower import lower
 from fungrad.jit.memory_plan import lifetimes
@@ -164,8 +163,7 @@ def test_products_say_how(shapes):
     arrays = tuple(map(np.ones, shapes))
     (product,) = f.explain(*arrays).products
     assert (product.batch, product.k, product.n) == (shapes[1][-3] if len(shapes[1]) == 3 else 1, *shapes[1][-2:])
-    _, imported = emit_module(f._compiled(arrays, {}).program)
-    assert product.how.startswith("BLAS") == any("blas" in name for name in imported), product.how
+    assert product.how.startswith("generated code")
 
 
 def test_passes_that_change_nothing_are_not_listed():
