@@ -26,13 +26,19 @@ _ARITHMETIC = frozenset(
     | {"logical_and", "logical_or", "logical_xor", "logical_not", "bitwise_and", "bitwise_or", "bitwise_xor", "invert"}
     | {"floor", "ceil", "rint", "trunc", "signbit", "stop_gradient"}
 )
+_FUNCTION = 20
+_LONG_FUNCTIONS = {  # by the length of their code, which bounds how many of them one loop takes
+    **dict.fromkeys(("sin", "cos", "tan"), 100),
+    "pow": 80,
+    **dict.fromkeys(("erf", "arcsinh", "arccosh", "arctan2", "cbrt"), 40),
+}
 
 
 def cost_of(eqn: Equation) -> int:
     """What an element of a pointwise equation costs, in additions, without its operands."""
     match eqn.op:
         case Elementwise(row):
-            return 1 if row in _ARITHMETIC else 4 if row in _DIVISIONS else 20
+            return 1 if row in _ARITHMETIC else 4 if row in _DIVISIONS else _LONG_FUNCTIONS.get(row, _FUNCTION)
         case Convert():
             return 1
     return 0

@@ -43,7 +43,7 @@ def measure(row: str, dtype: Any, options: Options) -> list[float]:
         "NumPy": calls(lambda: ROWS[row].function(*args)),
         "JAX": calls(lambda: jax.block_until_ready(theirs(*device))),
     }
-    times = in_turns(runs, options.quick, least=0.002, budget=0.7)
+    times = in_turns(runs, options.quick, least=0.002, budget=0.5)
     return [1e9 * time / COUNT for time in times.values()]
 
 

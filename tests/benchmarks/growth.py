@@ -51,22 +51,9 @@ def elementary(count: int) -> Callable[[Any], Any]:
     return f
 
 
-def layers(count: int) -> Callable[[Any], Any]:
-    """Layers 8 x 8 of a tanh network, two operations each."""
-
-    def f(x: Any) -> Any:
-        h, w = x[:32].reshape(4, 8), x[32:96].reshape(8, 8)
-        for _ in range(count // 2):
-            h = np.tanh(h @ w)
-        return h
-
-    return f
-
-
 FAMILIES: dict[str, Callable[[int], Callable[[Any], Any]]] = {
     "additions and multiplications": arithmetic,
     "sines among them": elementary,
-    "layers of a network": layers,
 }
 
 

@@ -6,7 +6,7 @@ decided here for all benchmarks.
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import inspect
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -73,8 +73,12 @@ def jax() -> Library:
 
 
 def has_torch() -> bool:
-    """Whether PyTorch is installed."""
-    return importlib.util.find_spec("torch") is not None
+    """Whether PyTorch is installed and can be imported."""
+    try:
+        importlib.import_module("torch")
+    except ImportError:
+        return False
+    return True
 
 
 def torch() -> Library:

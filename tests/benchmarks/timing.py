@@ -14,7 +14,7 @@ PAUSE = 0.03  # seconds between runs, in which the idle threads of the library b
 
 
 def in_turns(
-    runs: Mapping[str, Run], quick: bool = False, least: float = 0.01, budget: float = 6.0
+    runs: Mapping[str, Run], quick: bool = False, least: float = 0.01, budget: float = 4.0
 ) -> dict[str, float]:
     """The median seconds of one piece of work for each name.
 
