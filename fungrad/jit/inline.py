@@ -17,6 +17,7 @@ from fungrad.primitives.shape import Concatenate, Pad, Reshape
 
 CHEAP = 4  # additions and loads that are rather repeated than kept
 MAX_DEPTH = 24  # of inlined values inside each other: bounds recursion
+MAX_COST = 200  # of a value with what is inlined into it: bounds the length of a loop, which may take several
 
 
 class Inlining:
@@ -75,7 +76,12 @@ class Inlining:
             elif x.type.size == out.type.size:
                 cost += 1  # a load
         self.cost[out], self._depth[out] = cost, depth
-        if is_result or (out in self.in_memory and not isinstance(eqn.op, Reshape)) or depth > MAX_DEPTH:
+        if (
+            is_result
+            or (out in self.in_memory and not isinstance(eqn.op, Reshape))
+            or depth > MAX_DEPTH
+            or cost > MAX_COST
+        ):
             return
         if isinstance(eqn.op, Reshape) or fan <= 1 or cost <= CHEAP:
             self.inlined[out] = eqn

@@ -9,6 +9,11 @@ from fungrad.primitives.elementwise import Elementwise
 from fungrad.primitives.random import Threefry
 
 FUNCTION = 20  # additions that an elementary function takes
+_LONG_FUNCTIONS = {  # by the length of their code, which bounds how many of them one loop takes
+    **dict.fromkeys(("sin", "cos", "tan"), 100),
+    "pow": 80,
+    **dict.fromkeys(("erf", "arcsinh", "arccosh", "arctan2", "cbrt"), 40),
+}
 
 _DIVISIONS = frozenset({"div", "sqrt", "reciprocal"})
 _ARITHMETIC = frozenset(
@@ -23,7 +28,7 @@ def cost_of(eqn: Equation) -> int:
     """What an element of a pointwise equation costs, in additions, without its operands."""
     match eqn.op:
         case Elementwise(row):
-            return 1 if row in _ARITHMETIC else 4 if row in _DIVISIONS else FUNCTION
+            return 1 if row in _ARITHMETIC else 4 if row in _DIVISIONS else _LONG_FUNCTIONS.get(row, FUNCTION)
         case Convert():
             return 1
     return 0
