@@ -22,6 +22,7 @@ from fungrad.arguments import (
 )
 from fungrad.errors import CompileError, StaticArgumentError
 from fungrad.evaluate import evaluate
+from fungrad.ir.effects import has_effects
 from fungrad.ir.graph import Graph
 from fungrad.ir.printing import identifiers
 from fungrad.ir.types import BOOL, INT, ArrayType, DType, type_of
@@ -61,6 +62,7 @@ class _Program(NamedTuple):
     fixed: list[tuple[int, Any]]  # leaves of the result that no input influences, by position
     numbers: list[Any]  # for each other leaf, the Python number type to return, or None for arrays
     shortcuts: list[_Shortcut]  # none or one
+    runs: bool  # whether there is anything to compute or to do
 
 
 _SHORTCUTS = 4
@@ -104,8 +106,8 @@ class Jitted:
         if program.captures:
             outs: Sequence[Any] = evaluate(program.graph, *program.captures, *values)
         elif tracers:
-            outs = bind(self._call(program.graph), *values) if program.graph.outputs else ()
-        elif program.graph.outputs:
+            outs = bind(self._call(program.graph), *values) if program.runs else ()
+        elif program.runs:
             outs = self._code(program.graph)(values)
             if not (kwargs or layout.static):
                 self._remember(program, leaves)
@@ -233,7 +235,8 @@ class Jitted:
         name = identifiers([function_name(self._f)])[0]
         names = identifiers(leaf_paths(leaves.structure, self._names(layout)))
         graph, captures = trace(flat, types, purpose="jit", name=name, names=names, weak=leaves.weak)
-        return _Program(graph, captures, structure, fixed, numbers, [])
+        runs = bool(graph.outputs) or has_effects(graph)
+        return _Program(graph, captures, structure, fixed, numbers, [], runs)
 
 
 def jit(f: Function | None = None, *, static_argnums: Any = (), static_argnames: Any = ()) -> Any:

@@ -64,6 +64,7 @@ class _State(threading.local):
 
     site: Any = None  # overrides the caller's, if set
     programs: int = 0  # how many of its live traces record a whole program
+    innermost: Any = None  # the innermost live trace
     branch: Any = None  # the innermost live trace that also takes operations on outer tracers
 
 
@@ -180,13 +181,14 @@ def concrete_value(tracer: Tracer) -> Any:
 class Trace:
     """One level of transformation while its function runs. A context manager; dead once left."""
 
-    __slots__ = ("branch", "concrete", "enclosing", "level", "live", "purpose", "records", "whole")
+    __slots__ = ("around", "branch", "concrete", "enclosing", "level", "live", "purpose", "records", "whole")
 
     def __init__(self, purpose: str, concrete: bool, whole: bool = False, branch: bool = False) -> None:
         self.purpose = purpose
         self.concrete = concrete
         self.whole = whole  # its graph is compiled or shown as one program
         self.branch = branch  # what its function does to outer tracers is recorded here too: it may not happen at all
+        self.around: Any = None  # the trace it is inside of
         self.enclosing: Any = None
         self.level = 0
         self.live = False
@@ -195,6 +197,7 @@ class Trace:
     def __enter__(self) -> Trace:
         self.level = next(_LEVELS)
         self.live = True
+        self.around, _STATE.innermost = _STATE.innermost, self
         _STATE.programs += self.whole
         if self.branch:
             self.enclosing, _STATE.branch = _STATE.branch, self
@@ -202,6 +205,7 @@ class Trace:
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         self.live = False
+        _STATE.innermost, self.around = self.around, None
         _STATE.programs -= self.whole
         if self.branch:
             _STATE.branch, self.enclosing = self.enclosing, None
@@ -286,7 +290,19 @@ class Trace:
 def bind(op: Primitive, *inputs: Any) -> Any:
     """Apply a primitive: evaluate it on arrays, record it on tracers."""
     top = deepest(inputs)
+    if op.effect:
+        return _perform(op, inputs, _STATE.innermost)
     return op.evaluate(*inputs) if top is None else top.record(op, inputs)
+
+
+def _perform(op: Primitive, inputs: Sequence[Any], level: Trace | None) -> Any:
+    """Record an operation with an effect in the innermost abstract trace; outside all of them it happens."""
+    if level is None:
+        return op.evaluate(*inputs)
+    if not level.concrete:
+        return level.record(op, tuple(inputs))
+    values = [x.value if type(x) is Tracer and x.owner is level else x for x in inputs]
+    return _perform(op, values, level.around)
 
 
 def deepest(values: Sequence[Any]) -> Trace | None:

@@ -47,6 +47,9 @@ class Call(Region):
 
     graph: Graph
 
+    def graphs(self, *types: ArrayType) -> Sequence[Graph]:
+        return (self.graph,)
+
     def infer(self, *types: ArrayType) -> Any:
         return tuple(output_types(self.graph))
 

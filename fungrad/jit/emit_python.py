@@ -136,6 +136,8 @@ def _statement(statement: Statement, program: Program, known: frozenset[Buffer],
             return [f"{pad}np.matmul({a}, {b}, out={statement.out.name})"]
         case Host(op=op, inputs=inputs, outputs=outputs):
             call = f"host({statement.number}, {', '.join(b.name for b in inputs)})"
+            if not outputs:
+                return [f"{pad}{call}  # {op.name}"]
             if op.multiple:
                 return [f"{pad}{', '.join(f'{b.name}[...]' for b in outputs)} = {call}  # {op.name}"]
             return [f"{pad}{outputs[0].name}[...] = {call}  # {op.name}"]

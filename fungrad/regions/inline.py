@@ -51,6 +51,9 @@ class Inline(Region):
     def infer(self, *types: ArrayType) -> Any:
         return tuple(output_types(self.graph_for(types)))
 
+    def graphs(self, *types: ArrayType) -> Sequence[Graph]:
+        return (self.graph_for(types),)
+
 
 @dataclass(frozen=True, slots=True)
 class Remat(Inline):

@@ -19,6 +19,7 @@ import numpy as np
 
 from fungrad.errors import ShapeError
 from fungrad.evaluate import evaluate
+from fungrad.ir.effects import quiet_primitive
 from fungrad.ir.graph import Graph
 from fungrad.ir.primitive import Cotangent, Primitive, Value
 from fungrad.ir.types import ArrayType, array_type
@@ -54,6 +55,9 @@ class Scan(Region):
     @property
     def step(self) -> Step:
         return Step(self.body, self.consts, self.carries)
+
+    def graphs(self, *types: ArrayType) -> Sequence[Graph]:
+        return (self.body,)
 
     def rows(self) -> range:
         """The rows in the order of the steps."""
@@ -108,7 +112,7 @@ class Scan(Region):
 
     def vjp(self, ct: Any, inputs: Sequence[Value], out: Any, wanted: Sequence[bool]) -> Sequence[Cotangent]:
         if len(self.history) < self.carries:
-            op = replace(self, history=tuple(range(self.carries)))
+            op = replace(quiet_primitive(self), history=tuple(range(self.carries)))
             found = bind(op, *inputs)
             last, ys, some = self.split_results(ct)
             return op.vjp((*last, *ys, *spread_out(some, self._kept)), inputs, found, wanted)
