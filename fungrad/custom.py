@@ -17,6 +17,7 @@ from fungrad.arguments import (
     positions,
     with_others_fixed,
 )
+from fungrad.context import stepwise
 from fungrad.errors import ArgumentError, TreeError
 from fungrad.ir.types import type_of
 from fungrad.lax.bodies import Signature, trace_body
@@ -232,6 +233,8 @@ def checkpoint(f: Function) -> Function:
 
     @functools.wraps(f, updated=())
     def checkpointed(*args: Any, **kwargs: Any) -> Any:
+        if stepwise():
+            return f(*args, **kwargs)
         arguments = [*args, kwargs]
         names = [*parameter_names(f, len(args)), "kwargs"]
         leaves = flatten_arguments(arguments, lambda: names)

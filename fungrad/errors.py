@@ -19,6 +19,10 @@ class LeakedTracerError(FungradError, RuntimeError):
     """A traced value was used after the function that traced it had returned."""
 
 
+class NanError(FungradError, FloatingPointError):
+    """A nan came up while `debug_nans` was on."""
+
+
 class TreeError(FungradError, ValueError):
     """Two pytrees that should have the same structure have not, or a leaf is of a kind that cannot be traced."""
 

@@ -20,12 +20,14 @@ from fungrad.arguments import (
     leaf_paths,
     parameter_names,
 )
+from fungrad.context import stepwise
 from fungrad.errors import CompileError, StaticArgumentError
 from fungrad.evaluate import evaluate
 from fungrad.ir.effects import has_effects
 from fungrad.ir.graph import Graph
 from fungrad.ir.printing import identifiers
 from fungrad.ir.types import BOOL, INT, ArrayType, DType, type_of
+from fungrad.nans import check_program
 from fungrad.trace import Tracer, bind, concrete_value, recording_program, trace
 
 if TYPE_CHECKING:
@@ -96,7 +98,13 @@ class Jitted:
                         fail(outs)
         return self._call_by_types(args, kwargs)
 
+    def _call_with_checks(self, *args: Any, **kwargs: Any) -> Any:
+        """`__call__` as long as a debugging mode is set in some thread: without guessing, which would pass it by."""
+        return self._call_by_types(args, kwargs)
+
     def _call_by_types(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if stepwise():
+            return self._f(*args, **kwargs)
         layout, leaves = self._read(args, kwargs)
         values = leaves.values
         tracers = [x for x in values if type(x) is Tracer]
@@ -109,6 +117,7 @@ class Jitted:
             outs = bind(self._call(program.graph), *values) if program.runs else ()
         elif program.runs:
             outs = self._code(program.graph)(values)
+            check_program(program.graph, values, outs)
             if not (kwargs or layout.static):
                 self._remember(program, leaves)
         else:
@@ -237,6 +246,14 @@ class Jitted:
         graph, captures = trace(flat, types, purpose="jit", name=name, names=names, weak=leaves.weak)
         runs = bool(graph.outputs) or has_effects(graph)
         return _Program(graph, captures, structure, fixed, numbers, [], runs)
+
+
+_COMMON_CALL = Jitted.__call__
+
+
+def look_at_each_call(on: bool) -> None:
+    """Whether calls of all compiled functions look at the debugging modes."""
+    setattr(Jitted, "__call__", Jitted._call_with_checks if on else _COMMON_CALL)  # noqa: B010
 
 
 def jit(f: Function | None = None, *, static_argnums: Any = (), static_argnames: Any = ()) -> Any:

@@ -42,7 +42,7 @@ def quiet_primitive(op: Primitive) -> Any:
     if not is_dataclass(op):
         return op
     quiet = {f.name: _quiet(getattr(op, f.name)) for f in fields(op)}
-    return replace(op, **quiet)  # type: ignore[misc]
+    return replace(op, **quiet)
 
 
 def _quiet(value: Any) -> Any:

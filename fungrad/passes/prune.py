@@ -2,8 +2,8 @@
 
     a = sin x ; b = cos x ; return a      becomes      a = sin x ; return a
 
-Primitives are pure, so this is always allowed, but for those that say they have an effect. An equation of which only some results are used may become one that
-computes less. Unused inputs stay: they are part of the signature.
+Primitives are pure, so this is always allowed, but for those that say they have an effect. An equation of which only
+some results are used may become one that computes less. Unused inputs stay: they are part of the signature.
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ class Scan(Region):
 
     def vjp(self, ct: Any, inputs: Sequence[Value], out: Any, wanted: Sequence[bool]) -> Sequence[Cotangent]:
         if len(self.history) < self.carries:
-            op = replace(quiet_primitive(self), history=tuple(range(self.carries)))
+            op: Scan = replace(quiet_primitive(self), history=tuple(range(self.carries)))
             found = bind(op, *inputs)
             last, ys, some = self.split_results(ct)
             return op.vjp((*last, *ys, *spread_out(some, self._kept)), inputs, found, wanted)
