@@ -75,5 +75,9 @@ class GraphError(FungradError, ValueError):
     """A graph breaks the rules of the IR; `verify` names the equation."""
 
 
+class KernelError(FungradError, TypeError):
+    """A kernel given to `njit_primitive` does not fit what it is called with or what is asked of it."""
+
+
 class CompileError(FungradError, RuntimeError):
     """The compiler met something it should have refused earlier; please report it."""

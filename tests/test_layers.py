@@ -24,7 +24,7 @@ LAYERS = [
     ["arguments", "results", "axes", "api", "forward", "jitted", "modes", "vmapped"],
     ["lax", "jacobians"],
     ["custom"],
-    ["debug", "nn", "optim", "random", "train"],
+    ["debug", "extend", "nn", "optim", "random", "train"],
 ]
 """From the bottom up. A module may import from its own layer and from those before it."""
 
