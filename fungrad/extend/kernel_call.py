@@ -52,6 +52,12 @@ class Kernel:
             from fungrad.extend import native
 
             return Results((native.result_type(self.name, self.function, [t.dtype for t in types]),), False)
+        try:
+            inspect.signature(self.out).bind(*types)
+        except TypeError as error:
+            raise KernelError(
+                f"the kernel {self.name} was called with {len(types)} operand(s), which its `out` does not take: {error}."
+            ) from None
         given = self.out(*types)
         several = isinstance(given, tuple | list)
         found = given if several else (given,)

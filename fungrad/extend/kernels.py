@@ -99,6 +99,10 @@ class NjitPrimitive:
 
     def __call__(self, *args: Any) -> Any:
         kernel = self._kernel
+        if kernel.out is None and len(args) != kernel.parameters:
+            raise KernelError(
+                f"the kernel {kernel.name} takes {kernel.parameters} number(s), got {len(args)} operand(s)."
+            )
         leaves = [as_leaf(x, f"argument {i} of {kernel.name}") for i, x in enumerate(args)]
         for what, rules in (("jvp", kernel.rules.jvp), ("vjp", kernel.rules.vjp)):
             if isinstance(rules, tuple) and len(rules) != len(args):
@@ -115,10 +119,6 @@ class NjitPrimitive:
     def _elements(self, leaves: Sequence[tuple[Any, bool]]) -> list[Any]:
         """Operands of one shape; Python floats take the dtype of the floats they meet."""
         kernel = self._kernel
-        if len(leaves) != kernel.parameters:
-            raise KernelError(
-                f"the kernel {kernel.name} takes {kernel.parameters} number(s), got {len(leaves)} operand(s)."
-            )
         try:
             shape = np.broadcast_shapes(*(x.shape for x, _ in leaves))
         except ValueError:
