@@ -36,6 +36,7 @@ class State(threading.local):
     site: Any = None  # overrides the caller's, if set
     programs: int = 0  # how many of its live traces record a whole program
     innermost: Any = None  # the innermost live trace
+    quiet: bool = False  # whether operations with an effect are left out
     branch: Any = None  # the innermost live trace that also takes operations on outer tracers
     stepwise: Any = None  # not None: compiled functions and loops run as plain Python (`modes.disable_jit`)
     nans: Any = None  # what looks for nan in results, called as `nans.check_nans` (`modes.debug_nans`)

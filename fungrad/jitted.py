@@ -21,9 +21,9 @@ from fungrad.arguments import (
     parameter_names,
 )
 from fungrad.context import stepwise
+from fungrad.effects import has_effects
 from fungrad.errors import CompileError, StaticArgumentError
 from fungrad.evaluate import evaluate
-from fungrad.ir.effects import has_effects
 from fungrad.ir.graph import Graph
 from fungrad.ir.printing import identifiers
 from fungrad.ir.types import BOOL, INT, ArrayType, DType, type_of

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from fungrad.context import finding_nans
+from fungrad.effects import without_effects
 from fungrad.errors import NanError
 from fungrad.evaluate import evaluate
-from fungrad.ir.effects import without_effects
 from fungrad.ir.graph import Graph
 from fungrad.ir.primitive import Primitive
 from fungrad.ir.types import type_of

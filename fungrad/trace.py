@@ -215,7 +215,7 @@ def bind(op: Primitive, *inputs: Any) -> Any:
     """Apply a primitive: evaluate it on arrays, record it on tracers."""
     top = deepest(inputs)
     if op.effect:
-        return _perform(op, inputs, STATE.innermost)
+        return () if STATE.quiet else _perform(op, inputs, STATE.innermost)
     return op.evaluate(*inputs) if top is None else top.record(op, inputs)
 
 

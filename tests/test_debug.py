@@ -92,6 +92,43 @@ def test_in_loops_and_branches(name, f, printed, capsys):
     assert capsys.readouterr().out == printed
 
 
+def test_in_functions_with_rules(capsys):
+    """The function prints in the forward pass alone, its rule where a derivative is taken."""
+
+    @fg.custom_vjp
+    def f(x):
+        debug.print("f")
+        return np.sin(x)
+
+    def forward(x):
+        debug.print("f")
+        return np.sin(x), x
+
+    def backward(x, ct):
+        debug.print("ct {:.2f}", ct)
+        return (np.cos(x) * ct,)
+
+    f.defvjp(forward, backward)
+
+    @fg.custom_jvp
+    def g(x):
+        debug.print("g")
+        return 2 * x
+
+    g.defjvp(lambda primals, tangents: (2 * primals[0], 2 * tangents[0]))
+
+    def loop(x):
+        return lax.fori_loop(0, 2, lambda i, y: g(f(y)), x)
+
+    printed = "f\ng\nf\ng\n"
+    for transform in (lambda h: h, fg.jit, lambda h: fg.jit(fg.checkpoint(h))):
+        transform(loop)(0.0)
+        assert capsys.readouterr().out == printed
+    for transform in (fg.grad, lambda h: fg.jit(fg.grad(h)), lambda h: fg.grad(fg.jit(h))):
+        transform(loop)(0.0)
+        assert capsys.readouterr().out == printed + "ct 2.00\nct 4.00\n"
+
+
 def test_every_example_prints(capsys):
     def f(x, y):
         debug.print("{} {}", x, y)

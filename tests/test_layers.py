@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "fungrad"
 LAYERS = [
     ["cache", "errors", "tree", "tree_code"],
     ["ir"],
-    ["context", "trace", "evaluate", "nans", "leaks"],
+    ["context", "trace", "evaluate", "effects", "nans", "leaks"],
     ["primitives"],
     ["transforms"],
     ["passes"],

@@ -56,7 +56,8 @@ class Kernel:
             inspect.signature(self.out).bind(*types)
         except TypeError as error:
             raise KernelError(
-                f"the kernel {self.name} was called with {len(types)} operand(s), which its `out` does not take: {error}."
+                f"the kernel {self.name} was called with {len(types)} operand(s), which its `out` does not take: "
+                f"{error}."
             ) from None
         given = self.out(*types)
         several = isinstance(given, tuple | list)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -32,7 +33,8 @@ class ElementKernel(Primitive):
     def name(self) -> str:
         return self.kernel.name
 
-    def call(self, types: Sequence[ArrayType]) -> KernelCall:
+    @lru_cache(maxsize=1024)  # noqa: B019  primitives are values
+    def call(self, types: tuple[ArrayType, ...]) -> KernelCall:
         """The call for operands of these types."""
         numbers = tuple(array_type((), t.dtype) for t in types)
         shape = types[0].shape
@@ -45,7 +47,7 @@ class ElementKernel(Primitive):
         return array_type(types[0].shape, self.call(types).results[0].dtype)
 
     def evaluate(self, *arrays: Any) -> Any:
-        call = self.call([type_of(x) for x in arrays])
+        call = self.call(tuple(map(type_of, arrays)))
         return call.evaluate(call.layout, *arrays)[0]
 
     def jvp(self, tangents: Sequence[Cotangent], inputs: Sequence[Value], out: Any) -> Cotangent:
@@ -72,7 +74,8 @@ class ArrayKernel(Primitive):
     def name(self) -> str:
         return self.kernel.name
 
-    def call(self, types: Sequence[ArrayType]) -> KernelCall:
+    @lru_cache(maxsize=1024)  # noqa: B019  primitives are values
+    def call(self, types: tuple[ArrayType, ...]) -> KernelCall:
         """The call for operands of these types."""
         examples = self.examples
         operands = tuple(examples.types_of_one(types))
@@ -87,7 +90,7 @@ class ArrayKernel(Primitive):
         return tuple(array_type((*call.axes, *t.shape), t.dtype) for t in call.results)
 
     def evaluate(self, *arrays: Any) -> Any:
-        call = self.call([type_of(x) for x in arrays])
+        call = self.call(tuple(map(type_of, arrays)))
         return call.evaluate(call.layout, *arrays)
 
     def jvp(self, tangents: Sequence[Cotangent], inputs: Sequence[Value], out: Any) -> Any:
@@ -161,5 +164,5 @@ class ArrayKernel(Primitive):
 STAGES[ElementKernel] = STAGES[ArrayKernel] = lambda state, eqn: lower_call(
     state,
     eqn,
-    eqn.op.call([x.type for x in eqn.inputs]),  # type: ignore[attr-defined]
+    eqn.op.call(tuple(x.type for x in eqn.inputs)),  # type: ignore[attr-defined]
 )

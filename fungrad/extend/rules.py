@@ -147,6 +147,6 @@ class Rules:
 
     def _missing(self) -> NotDifferentiableError:
         return NotDifferentiableError(
-            f"the kernel {self.name} has no derivative rule, at {user_line()}. Give njit_primitive a jvp or a vjp, with "
-            "None for operands in which the result counts as constant."
+            f"the kernel {self.name} has no derivative rule, at {user_line()}. Give njit_primitive a jvp or a vjp, "
+            "with None for operands in which the result counts as constant."
         )

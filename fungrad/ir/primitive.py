@@ -26,7 +26,10 @@ class Primitive:
 
     effect: ClassVar[bool] = False
     """Whether it does something besides computing a result, such as printing. Then it is recorded by the innermost
-    trace whatever its operands are, and passes keep it. Its results, if any, are read by nobody."""
+    trace whatever its operands are, and passes keep it. It has no results."""
+
+    functions: ClassVar[tuple[str, ...]] = ()
+    """Its fields that are functions which compute its results, and which are traced where its graph is needed."""
 
     @property
     def name(self) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fungrad.ir.effects import has_effect
+from fungrad.effects import has_effect
 from fungrad.ir.graph import Equation, Graph, Var
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from fungrad.ir.effects import has_effect
+from fungrad.effects import has_effect
 from fungrad.ir.graph import Const, Equation, Graph, Operand, Var
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from fungrad.ir.effects import has_effect, without_effects
+from fungrad.effects import has_effect, without_effects
 from fungrad.ir.graph import Graph, Operand, Var
 from fungrad.ir.types import ArrayType
 from fungrad.passes import optimize

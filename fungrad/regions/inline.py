@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -121,6 +121,8 @@ class CustomJvp(Inline):
     f: Flat
     rule: Flat
 
+    functions: ClassVar[tuple[str, ...]] = ("f",)
+
     @property
     def name(self) -> str:
         return "custom_jvp"
@@ -192,6 +194,8 @@ class CustomVjp(Inline):
     f: Flat
     forward: Flat
     backward: Callable[[Sequence[Any], Sequence[Any]], list[Any]]
+
+    functions: ClassVar[tuple[str, ...]] = ("f", "forward")
 
     @property
     def name(self) -> str:

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from fungrad.effects import quiet_primitive
 from fungrad.errors import ShapeError
 from fungrad.evaluate import evaluate
-from fungrad.ir.effects import quiet_primitive
 from fungrad.ir.graph import Graph
 from fungrad.ir.primitive import Cotangent, Primitive, Value
 from fungrad.ir.types import ArrayType, array_type

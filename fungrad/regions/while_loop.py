@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fungrad.effects import quiet_primitive
 from fungrad.errors import ShapeError
 from fungrad.evaluate import evaluate
-from fungrad.ir.effects import quiet_primitive
 from fungrad.ir.graph import Graph, Var
 from fungrad.ir.primitive import Cotangent, Primitive, Value
 from fungrad.ir.types import ArrayType

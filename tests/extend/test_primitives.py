@@ -160,14 +160,14 @@ def test_lowered_primitives_need_no_callback():
 
 
 def test_bind_takes_numbers_and_gives_arrays_of_the_users():
-    r, a = bind(Polar(), 3.0, 4.0)
-    assert (type(r), float(r)) == (np.float64, 5.0)
+    r, angle = bind(Polar(), 3.0, 4.0)
+    assert (type(r), float(r), float(angle)) == (np.float64, 5.0, np.arctan2(4.0, 3.0))
     found = bind(Rolled(0), X)
     found[0] = 7
     assert X[0] == 0.5
     with pytest.raises(ArgumentError, match="takes an instance of a Primitive first"):
         bind(Polar, 1.0, 2.0)
-    with pytest.raises(fg.errors.TreeError, match="operand 1 of polar is a builtins.str"):
+    with pytest.raises(fg.errors.TreeError, match=r"operand 1 of polar is a builtins\.str"):
         bind(Polar(), 1.0, "2")
 
 

@@ -8,10 +8,12 @@ effects: what it does was done when it was evaluated, and a backward pass that e
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from functools import lru_cache
 from typing import Any
 
+from fungrad.context import STATE
 from fungrad.ir.graph import Equation, Graph
 from fungrad.ir.primitive import Primitive
 
@@ -42,7 +44,22 @@ def quiet_primitive(op: Primitive) -> Any:
     if not is_dataclass(op):
         return op
     quiet = {f.name: _quiet(getattr(op, f.name)) for f in fields(op)}
+    quiet |= {name: _quiet_function(getattr(op, name)) for name in op.functions}
     return replace(op, **quiet)
+
+
+@lru_cache(maxsize=1024)
+def _quiet_function(f: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that has no effect, when it is traced and when it is run."""
+
+    def quiet(*values: Any) -> Any:
+        before, STATE.quiet = STATE.quiet, True
+        try:
+            return f(*values)
+        finally:
+            STATE.quiet = before
+
+    return quiet
 
 
 def _quiet(value: Any) -> Any:
