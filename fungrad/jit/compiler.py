@@ -42,33 +42,33 @@ def code_of(program: Program) -> Code:
 
         return emit_module(program)
 
-    return Code(program, _library(repr(form_of(program)), ENTRY, text, symbols.address))
+    return Code(program, library(repr(form_of(program)), [ENTRY], text, symbols.address))
 
 
 @cache
 def address_of_call() -> int:
     """The address of the function behind all calls, made once for the process."""
-    return _call_library().address(CALL)
+    return _call_code().address(CALL)
 
 
 @cache
-def _call_library() -> Library:
+def _call_code() -> Library:
     def text() -> tuple[str, list[str]]:
         from fungrad.jit.emit_call import emit_call
 
         return emit_call()
 
-    return _library(CALL, CALL, text, python_call.address)
+    return library(CALL, [CALL], text, python_call.address)
 
 
-def _library(
-    meaning: str, export: str, text: Callable[[], tuple[str, list[str]]], address: Callable[[str], int]
+def library(
+    meaning: str, exports: Sequence[str], text: Callable[[], tuple[str, list[str]]], address: Callable[[str], int]
 ) -> Library:
     """The library of a module: from the cache if it can be, else compiled and stored.
 
     Args:
         meaning: what the module computes; the same compiler makes the same code of it.
-        export: the function it has.
+        exports: the functions it has.
         text: makes the module in LLVM's language and the names it imports.
         address: of an imported name.
     """
@@ -78,14 +78,14 @@ def _library(
         if found is not None:
             head, _, code = found.partition(b"\n")
             try:
-                return Library(code, [export], _imports(json.loads(head), address))
+                return Library(code, exports, _imports(json.loads(head), address))
             except Exception:  # it needs a name that this process does not have, for example
                 pass
         source, names = text()
         code = compile_text(source)
-        library = Library(code, [export], _imports(names, address))
+        made = Library(code, exports, _imports(names, address))
         fungrad.cache.store(key, json.dumps(names).encode() + b"\n" + code)
-        return library
+        return made
 
 
 def _imports(names: Sequence[str], address: Callable[[str], int]) -> Mapping[str, int]:

@@ -191,6 +191,7 @@ class Fusion:
         self.program = Nest()
         self.places: dict[Var, Place] = {}
         self.spaces: dict[Var, LoopSpace] = {}
+        self.costs: dict[Equation, int] = {}  # of an element, in additions, what is inlined included
         self.inlining = inlining
         for eqn in graph.equations:
             if not any(var in inlining.inlined for var in eqn.outputs):
@@ -208,6 +209,7 @@ class Fusion:
         """Choose the loops of an equation."""
         space = loop_space(eqn)
         depths, edges, cost = self._reads(eqn, space)
+        self.costs[eqn] = cost
         path = [self.program]
         if space is None:
             place = Place(path, len(self.program.items), 0, 0)

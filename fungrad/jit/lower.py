@@ -29,7 +29,9 @@ import numpy as np
 from fungrad.ir.graph import Const, Equation, Graph, Operand, Var
 from fungrad.ir.printing import name_vars, print_primitive
 from fungrad.ir.types import ArrayType, array_type
+from fungrad.jit.fold_products import fold_products
 from fungrad.jit.fuse import Fusion, Nest
+from fungrad.jit.in_place import may_overwrite, replaced
 from fungrad.jit.inline import Inlining
 from fungrad.jit.loops import (
     Buffer,
@@ -40,17 +42,21 @@ from fungrad.jit.loops import (
     Literal,
     Load,
     Local,
+    Loop,
     Note,
     Program,
     Statement,
     Store,
+    View,
     fitted,
+    int_value,
     nest,
 )
 from fungrad.jit.lower_nest import NestLowering
 from fungrad.jit.lower_reduce import reduce_nothing
 from fungrad.jit.lower_table import POINTWISE, REDUCTIONS, STAGES, is_native, is_pointwise, is_reduction
 from fungrad.jit.scope import Indices, Scope
+from fungrad.jit.walk import buffers_in
 from fungrad.primitives.shape import Reshape
 
 
@@ -85,11 +91,12 @@ class Lowering:
         outputs: Sequence[Buffer],
         statements: list[Statement],
     ) -> None:
-        self.graph = graph
+        self.graph = graph = fold_products(graph)
         self.whole = whole
         self.names = name_vars(graph, whole.taken)
         self.statements = statements
         self.outputs = outputs
+        self.chunk: Loop | None = None  # the loop over chunks of rounds that is being lowered
         inlining = Inlining(graph)
         self.lazy = inlining.inlined
         self.fusion = Fusion(graph, inlining)
@@ -129,7 +136,7 @@ class Lowering:
                 source = self.buffer(eqn.inputs[0])
                 self.stored[x] = Buffer(self.names[x], x.type, source.role, source)
             else:
-                target = self.temp(f"{self.names[x]}__kept", x.type)
+                target = self.shared_temp(f"{self.names[x]}__kept", x.type)
                 self.copy(x, target)
                 self.stored[x] = target
         return self.stored[x]
@@ -146,6 +153,17 @@ class Lowering:
     # -- storing ----------------------------------------------------------------------------------------------------
 
     def temp(self, name: str, type: ArrayType) -> Buffer:
+        """A new temporary buffer; inside rounds that any thread may run, each chunk of them has its own."""
+        if self.chunk is None:
+            return self.shared_temp(name, type)
+        count = int_value(self.chunk.stop)
+        assert count is not None
+        rows = self.shared_temp(f"{name}__chunks", array_type((count, *type.shape), type.dtype))
+        own = Buffer(name, type, "view")
+        self.chunk.body.insert(0, View(own, rows, self.chunk.index))
+        return own
+
+    def shared_temp(self, name: str, type: ArrayType) -> Buffer:
         """A new temporary buffer."""
         buffer = Buffer(name, type, "temp")
         self.whole.temps.append(buffer)
@@ -169,7 +187,8 @@ class Lowering:
             for axis in loops[: place.shared]:
                 shape[axis] = 1
             suffix = "__kept" if place.is_local else ""  # the plain name is that of an element
-            buffer = self.temp(self.names[var] + suffix, array_type(tuple(shape), var.type.dtype))
+            make = self.temp if place.shared else self.shared_temp
+            buffer = make(self.names[var] + suffix, array_type(tuple(shape), var.type.dtype))
         self.stored[var] = buffer
         return buffer
 
@@ -223,20 +242,29 @@ class Lowering:
             self.statements.append(hosts[-1])
 
 
-def lower(graph: Graph) -> Program:
-    """The loops of an optimized graph."""
+def lower(graph: Graph, donated: Sequence[int] = ()) -> Program:
+    """The loops of an optimized graph. Results are written over donated inputs of their types where that is possible."""
     names = name_vars(graph)
     inputs = tuple(Buffer(names[v], v.type, "input") for v in graph.inputs)
-    outputs = tuple(Buffer(f"out{i}", x.type, "output") for i, x in enumerate(graph.outputs))
+    outputs = [Buffer(f"out{i}", x.type, "output") for i, x in enumerate(graph.outputs)]
     whole = Whole()
     statements: list[Statement] = []
     Lowering(graph, whole, inputs, outputs, statements).run()
+    free = list(range(len(outputs)))
+    for donor in (inputs[i] for i in donated):
+        for j in free:
+            if donor.type == outputs[j].type and donor.type.ndim and may_overwrite(statements, donor, outputs[j]):
+                statements = replaced(statements, {outputs[j]: donor})
+                outputs[j] = donor
+                free.remove(j)
+                break
+    used = {b.memory for statement in statements for b in buffers_in(statement)}
     return Program(
         graph.name,
         inputs,
-        outputs,
+        tuple(outputs),
         tuple(whole.constants.values()),
-        tuple(whole.temps),
+        tuple(b for b in whole.temps if b in used),
         tuple(statements),
         tuple(whole.failures),
         tuple(whole.hosts),

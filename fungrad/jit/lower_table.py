@@ -22,6 +22,7 @@ from fungrad.jit import (
     lower_shape,
 )
 from fungrad.jit.loops import Expr
+from fungrad.jit.product_sum import ProductSum
 from fungrad.jit.scope import Scope
 from fungrad.primitives.contract import Dot
 from fungrad.primitives.convert import Convert
@@ -61,6 +62,7 @@ STAGES: dict[type, Callable[[Lowering, Equation], None]] = {
     ArgReduce: lower_reduce.arg_reduce,
     CumSum: lower_reduce.cumsum,
     Dot: lower_dot.dot,
+    ProductSum: lower_dot.product_sum,
     Gather: lower_index.gather,
     Scatter: lower_index.scatter,
     ScatterAdd: lower_index.scatter,
@@ -126,4 +128,6 @@ def operands_in_memory(eqn: Equation, needed: set[Var]) -> Iterator[Var]:
         operands = ()
     elif isinstance(eqn.op, Gather):
         operands = operands[:1]
+    elif isinstance(eqn.op, ProductSum):
+        operands = operands[:3]
     return (x for x in operands if isinstance(x, Var))

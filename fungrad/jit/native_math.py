@@ -44,6 +44,12 @@ def libc_address(name: str) -> int:
     return ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0
 
 
+def libc(module: ir.Module, name: str, result: ir.Type, arguments: list[ir.Type]) -> ir.Function:
+    """A function of the C library."""
+    symbol = f"{LIBC}{name}"
+    return module.globals.get(symbol) or ir.Function(module, ir.FunctionType(result, arguments), symbol)
+
+
 def register_type(dtype: DType) -> ir.Type:
     """The type of a scalar in registers: bool is one bit."""
     if dtype.kind == "b":

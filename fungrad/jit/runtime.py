@@ -20,9 +20,10 @@ from fungrad.passes import optimize
 class Compiled:
     """A graph, optimized and lowered at once, compiled to machine code at the first call."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, donated: Sequence[int] = (), threads: int | None = None) -> None:
         self.graph = optimize(graph)
-        self.program: Program = lower(self.graph)
+        self.program: Program = lower(self.graph, donated)
+        self._threads = threads
         self._types = [b.type for b in self.program.inputs]
         self._call: NativeCall | None = None
         self._code: Any = None
@@ -50,6 +51,7 @@ class Compiled:
         """
         from fungrad.jit import compiler
         from fungrad.jit.machine_code import LOCK
+        from fungrad.jit.thread_pool import default_threads
 
         program = self.program
         with LOCK:  # compile once, also if several threads arrive together
@@ -57,10 +59,14 @@ class Compiled:
         plan = Plan(
             entry=code.address,
             inputs=list(zip(self._types, weak, strict=True)),
-            outputs=[(b.type, number) for b, number in zip(program.outputs, numbers, strict=True)],
+            outputs=[
+                (b.type, number, program.inputs.index(b) if b in program.inputs else None)
+                for b, number in zip(program.outputs, numbers, strict=True)
+            ],
             constants=[b.value for b in program.constants],
             hosts=code.hosts,
             arena_bytes=code.arena_bytes,
+            threads=self._threads or default_threads(),
             alive=code,
         )
         return native(plan, compiler.address_of_call()) if layout_is_known() else portable(plan)
@@ -74,7 +80,7 @@ class Compiled:
 
     def fail(self, status: int) -> None:
         """Raise the error that a status stands for."""
-        from fungrad.jit.emit_llvm import OUT_OF_MEMORY
+        from fungrad.jit.emitter import OUT_OF_MEMORY
         from fungrad.jit.host_calls import take_error
 
         if status > 0:
