@@ -244,6 +244,16 @@ def test_njit_callers_and_threads():
     assert sorted(y for _, y in seen) == sorted([0.0, *[float(i) for i in range(3) for _ in range(20)]])
 
 
+def test_a_print_is_linear_enough(capsys):
+    def f(x):
+        y = 3.0 * x
+        debug.print("{}", y)
+        return y
+
+    assert fg.linear_transpose(f, 1.0)(2.0) == (6.0,)
+    assert fg.jit(lambda ct: fg.linear_transpose(f, 1.0)(ct))(2.0) == (6.0,)
+
+
 def test_bad_input():
     with pytest.raises(ArgumentError, match="takes a text with fields first, got ndarray"):
         debug.print(X)

@@ -101,6 +101,7 @@ class KernelCall(Foreign):
     def name(self) -> str:
         return self.kernel.name
 
+    @functools.lru_cache(maxsize=1024)  # noqa: B019  calls are values
     def c_function(self) -> Any:
         from fungrad.extend import native
 

@@ -13,6 +13,7 @@ from fungrad import lax
 from fungrad.extend import array_type, njit_primitive
 from fungrad.extend.kernel_call import KernelCall
 from fungrad.ir.types import type_of
+from fungrad.jit.emit_python import run_source
 from tests.extend.kernels import decay, loss, numpy_decay, numpy_loss, numpy_softplus, per_example, softplus
 from tests.support.derivatives import central_differences
 
@@ -125,6 +126,12 @@ def test_compiled_code_calls_the_kernel_itself(monkeypatch):
     np.testing.assert_array_equal(fresh(ROWS, 0.3), expected)
     with pytest.raises(AssertionError, match="evaluated by Python"):
         decay(X, 0.3)
+
+
+def test_the_printed_loops_compute_the_same():
+    step = fg.jit(fg.grad(loss))
+    (found,) = run_source(step._compiled((X, 0.3), {}).program, [X, np.float64(0.3)])
+    np.testing.assert_allclose(found, step(X, 0.3), **NEAR)
 
 
 def test_njit_callers():
