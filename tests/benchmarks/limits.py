@@ -30,7 +30,6 @@ COUNT = 10_000_000  # numbers of an array for the memory
 THREADS = (1, 2)
 
 
-
 def _address(function: str) -> int:
     """The address of a function of SciPy's BLAS."""
     capsule, api = cython_blas.__pyx_capi__[function], ctypes.pythonapi
