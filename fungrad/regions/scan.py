@@ -113,7 +113,7 @@ class Scan(Region):
 
     def vjp(self, ct: Any, inputs: Sequence[Value], out: Any, wanted: Sequence[bool]) -> Sequence[Cotangent]:
         if len(self.history) < self.carries:
-            op = quiet_primitive(self).recorded
+            op: Scan = quiet_primitive(self).recorded
             last, ys, some = self.split_results(ct)
             more = [None] * (op.step.ys - self.step.ys)
             return op.vjp((*last, *ys, *more, *spread_out(some, self._kept)), inputs, bind(op, *inputs), wanted)
