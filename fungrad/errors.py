@@ -6,6 +6,8 @@ that NumPy or Python raises for the same mistake, so that `except TypeError` kee
 
 from __future__ import annotations
 
+import numpy as np
+
 
 class FungradError(Exception):
     """Base class of every error fungrad raises on purpose."""
@@ -61,6 +63,14 @@ class NotDifferentiableError(FungradError, TypeError):
 
 class StaticArgumentError(FungradError, TypeError):
     """A static argument of `jit` is unhashable, or its position or name does not exist."""
+
+
+class NotPositiveDefiniteError(FungradError, np.linalg.LinAlgError):
+    """A matrix without a Cholesky factor."""
+
+
+class SingularMatrixError(FungradError, np.linalg.LinAlgError):
+    """A linear system without a solution, or an inverse of a matrix that has none."""
 
 
 class MissingPackageError(FungradError, ImportError):
