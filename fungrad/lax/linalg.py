@@ -1,8 +1,8 @@
 """Triangular systems, which NumPy has no functions for; SciPy's cannot be traced.
 
-    L = np.linalg.cholesky(K)
-    alpha = lax.linalg.cho_solve((L, True), y)              # K^-1 y
-    half = lax.linalg.solve_triangular(L, y, lower=True)    # L^-1 y
+L = np.linalg.cholesky(K)
+alpha = lax.linalg.cho_solve((L, True), y)              # K^-1 y
+half = lax.linalg.solve_triangular(L, y, lower=True)    # L^-1 y
 """
 
 from __future__ import annotations

@@ -24,7 +24,9 @@ def square(name: str, a: Any) -> Any:
     """An operand as square matrices of floats."""
     x = as_float(a)
     if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
-        raise ShapeError(f"{name} needs square matrices along the last two axes, got shape {x.shape}, at {user_line()}.")
+        raise ShapeError(
+            f"{name} needs square matrices along the last two axes, got shape {x.shape}, at {user_line()}."
+        )
     return x
 
 

@@ -95,7 +95,8 @@ def unsupported(function: Any) -> UnsupportedError:
     if module.startswith(("numpy.linalg", "numpy.fft")):
         return UnsupportedError(
             f"{prefix}{name} cannot be traced, at {user_line()}. Of np.linalg there are products, norms, solve, inv, "
-            "det, slogdet and cholesky, of np.fft nothing yet. If no derivative is needed, compute it on plain arrays outside the transformed function."
+            "det, slogdet and cholesky, of np.fft nothing yet. If no derivative is needed, compute it on plain arrays "
+            "outside the transformed function."
         )
     near = difflib.get_close_matches(name, sorted({f.__name__ for f in FUNCTIONS}), 3)
     instead = _INSTEAD.get(name) or (f"Near names that can: {', '.join(near)}." if near else "")

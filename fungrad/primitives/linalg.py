@@ -35,9 +35,7 @@ def check_square(name: str, x: ArrayType) -> None:
         raise DtypeError(f"{name}: {x} must be converted to floats first")
 
 
-def by_lapack(
-    op: Primitive, function: Callable[..., Any], error: type[Exception], problem: str, *matrices: Any
-) -> Any:
+def by_lapack(op: Primitive, function: Callable[..., Any], error: type[Exception], problem: str, *matrices: Any) -> Any:
     """`function` of stacks of matrices; where it fails, an error that says for which of them."""
     try:
         return function(*matrices)
@@ -157,7 +155,9 @@ class LinearSolver(Primitive):
         if a.dtype != b.dtype:
             raise DtypeError(f"{self.name}: operands have types {a} and {b}, expected one dtype")
         if b.ndim != a.ndim or b.shape[:-1] != a.shape[:-1]:
-            raise ShapeError(f"{self.name}: {b} are not right-hand sides for {a}, expected shape {(*a.shape[:-1], 'm')}")
+            raise ShapeError(
+                f"{self.name}: {b} are not right-hand sides for {a}, expected shape {(*a.shape[:-1], 'm')}"
+            )
         return b
 
     def vjp(self, ct: Any, inputs: Sequence[Value], out: Any, wanted: Sequence[bool]) -> Sequence[Cotangent]:

@@ -1,4 +1,4 @@
-"""`associative_scan` gives what a loop gives: values, derivatives of every pairing, interpreted, compiled and mapped."""
+"""`associative_scan` gives what a loop gives: values and derivatives, interpreted, compiled and mapped."""
 
 import numpy as np
 import pytest
@@ -65,6 +65,7 @@ def test_derivatives(n, reverse, axis):
 @given(st.integers(0, 12), st.booleans(), st.integers(-3, 2), st.integers(0, 2**32 - 1))
 def test_products_of_matrices_along_any_axis(n, reverse, axis, seed):
     matrices = np.random.default_rng(seed).normal(size=(n, 2, 2))
+
     def product(p, q):
         p, q = (np.moveaxis(x, axis, 0) for x in (p, q))
         return np.moveaxis(p @ q, 0, axis)
@@ -88,7 +89,9 @@ def test_as_jax(jax):  # noqa: F811
     expected = jax.jit(jax.value_and_grad(theirs))(elems)
     check_equal(fg.value_and_grad(ours)(elems), expected, 1e-12)
     check_equal(fg.jit(fg.value_and_grad(ours))(elems), expected, 1e-12)
-    check_equal(fg.vmap(lambda e: lax.associative_scan(affine, e))(elems), jax.lax.associative_scan(affine, elems, axis=1))
+    check_equal(
+        fg.vmap(lambda e: lax.associative_scan(affine, e))(elems), jax.lax.associative_scan(affine, elems, axis=1)
+    )
 
 
 def test_integers_booleans_and_the_number_of_equations():
@@ -109,8 +112,16 @@ def test_integers_booleans_and_the_number_of_equations():
         (lambda: lax.associative_scan(np.add, np.ones(3), axis=1), AxisError, "axis 1 is not an axis of elems"),
         (lambda: lax.associative_scan(np.add, np.ones(3), axis=0.0), ArgumentError, "axis must be an int, got 0.0"),
         (lambda: lax.associative_scan(affine, maps(3) | {"b": np.ones(2)}), ShapeError, r"\['a'\]: 3, elems\['b'\]: 2"),
-        (lambda: lax.associative_scan(lambda p, q: (p, q), np.ones(3)), TreeError, r"structure \*, but <lambda> returned"),
-        (lambda: lax.associative_scan(lambda p, q: np.sum(p), np.ones(4)), TreeError, r"is f64\[\], expected .*f64\[2\]"),
+        (
+            lambda: lax.associative_scan(lambda p, q: (p, q), np.ones(3)),
+            TreeError,
+            r"structure \*, but <lambda> returned",
+        ),
+        (
+            lambda: lax.associative_scan(lambda p, q: np.sum(p), np.ones(4)),
+            TreeError,
+            r"is f64\[\], expected .*f64\[2\]",
+        ),
         (lambda: lax.associative_scan(lambda p, q: p > q, np.ones(4)), TreeError, r"is bool\[2\], expected .*f64\[2\]"),
         (lambda: lax.associative_scan(lambda p, q: "a", np.ones(4)), TreeError, "str"),
     ],

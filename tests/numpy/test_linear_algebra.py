@@ -1,4 +1,4 @@
-"""Matrix functions give what textbook loops over elements give: values, derivatives of every pairing, compiled, batched."""
+"""Matrix functions give what loops over elements give: values and derivatives, interpreted, compiled and mapped."""
 
 import itertools
 import math

@@ -15,8 +15,8 @@ from hypothesis import find, settings
 
 from fungrad.primitives.contract import Dot
 from fungrad.primitives.convert import Convert
-from fungrad.primitives.elementwise import ELEMENTWISE, ROWS
 from fungrad.primitives.determinants import Cofactors, Det, LogDet
+from fungrad.primitives.elementwise import ELEMENTWISE, ROWS
 from fungrad.primitives.index import Gather, Scatter, ScatterAdd
 from fungrad.primitives.linalg import Cholesky, Inverse, Solve, TriangularSolve
 from fungrad.primitives.random import Threefry

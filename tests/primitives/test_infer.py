@@ -7,8 +7,8 @@ from fungrad.errors import AxisError, DtypeError, FungradError, ShapeError
 from fungrad.ir.types import array_type, type_of
 from fungrad.primitives.contract import Dot
 from fungrad.primitives.convert import Convert
-from fungrad.primitives.elementwise import ELEMENTWISE, ROWS
 from fungrad.primitives.determinants import Det, LogDet
+from fungrad.primitives.elementwise import ELEMENTWISE, ROWS
 from fungrad.primitives.index import Gather, Scatter, ScatterAdd
 from fungrad.primitives.linalg import Cholesky, Inverse, Solve, TriangularSolve
 from fungrad.primitives.random import Threefry

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from fungrad.ir.primitive import Primitive
 from fungrad.primitives.contract import Dot
 from fungrad.primitives.convert import Convert
-from fungrad.primitives.elementwise import ELEMENTWISE, ROWS
 from fungrad.primitives.determinants import Cofactors, Det, LogDet
+from fungrad.primitives.elementwise import ELEMENTWISE, ROWS
 from fungrad.primitives.index import Gather, Scatter, ScatterAdd
 from fungrad.primitives.linalg import Cholesky, Inverse, LinearSolver, MatrixFunction, Solve, TriangularSolve
 from fungrad.primitives.random import Threefry
