@@ -16,6 +16,7 @@ from fungrad.ir.primitive import Primitive
 from fungrad.ir.types import type_of
 from fungrad.primitives.elementwise import Elementwise
 from tests.support.derivatives import differentiable
+from tests.support.examples import MATRIX_PRIMITIVES
 
 RTOL = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-13}
 
@@ -27,6 +28,10 @@ def choices(count: int) -> Iterator[tuple[bool, ...]]:
 
 def _another(op: Primitive, x: Any, number: int, rng: np.random.Generator) -> Any:
     """Another operand of the type of `x`, valid where `x` is: shuffled, and changed so that 0-d ones differ too."""
+    if isinstance(op, MATRIX_PRIMITIVES):  # rows and columns together, so that a matrix keeps its eigenvalues
+        order = rng.permutation(x.shape[-2])
+        columns = order if x.shape[-1] == len(order) else slice(None)
+        return (x[..., order, :][..., columns] * (1 - number / 16)).astype(x.dtype)
     shuffled = rng.permutation(np.asarray(x).reshape(-1)).reshape(x.shape)
     if x.dtype == np.bool_:
         return shuffled ^ bool(number % 2)
