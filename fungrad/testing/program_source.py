@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,7 @@ class Define:
 Statement = Assign | Define
 
 
+@cache
 def names_in(text: str) -> frozenset[str]:
     """The names of values and functions that occur in a text."""
     return frozenset(re.findall(r"\b[vf]\d+\b", text))

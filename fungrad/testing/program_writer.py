@@ -11,7 +11,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from fungrad.testing import program_operations as operations
-from fungrad.testing.program_source import Assign, Define, Statement, count_operations, fungrad_names
+from fungrad.testing.program_source import Assign, Define, Statement, fungrad_names
 
 MAX_SIZE, MAX_NDIM = 40, 3
 
@@ -58,11 +58,6 @@ class Writer:
         self.narrow = narrow
         self.depth = depth
         self.statements: list[Statement] = []
-
-    @property
-    def operations(self) -> int:
-        """How many operations there are, with those inside functions."""
-        return count_operations(self.statements)
 
     # -- drawing
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from fungrad.testing.program_source import Program, names_in, pruned
+from fungrad.testing.program_source import Program, Statement, count_operations, names_in, pruned
 from fungrad.testing.program_writer import Value, Writer
 
 SHAPES = ((3,), (), (2, 3), (3, 2), (2,), (1, 3), (2, 2, 3), (1,), (4,), (3, 3))
@@ -45,10 +45,12 @@ def programs(
         inputs.append(Value(writer.name(), draw(st.sampled_from(((), (3,), (2,)))), np.dtype(np.int64)))
     writer.values += inputs
     wanted = draw(st.integers(min_operations, max_operations))
-    while writer.operations < wanted:
+    body: tuple[Statement, ...] = ()
+    results: tuple[str, ...] = ()
+    while count_operations(body) < wanted:
         writer.step()
-    results = _results(writer, inputs)
-    body = pruned(writer.statements, frozenset(results))
+        results = _results(writer, inputs)
+        body = pruned(writer.statements, frozenset(results))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     return Program({x.name: _numbers(rng, x) for x in inputs}, body, results)
 

@@ -241,7 +241,7 @@ FUNCTIONS: dict[str, Any] = {
     "round": lambda x, *, rounding_method: np.rint(x) if rounding_method == 1 else np.copysign(np.floor(np.abs(x) + 0.5), x),
     "clamp": _plain(lambda low, x, high: np.minimum(np.maximum(x, low), high)),
     "select_n": _plain(_select_n),
-    "stop_gradient": _plain(np.positive),
+    "stop_gradient": _plain(np.asarray),
     "copy": _plain(np.array),
     "copy_p": _plain(np.array),
     "name": _plain(np.asarray),
