@@ -24,7 +24,7 @@ LAYERS = [
     ["arguments", "results", "axes", "api", "forward", "jitted", "vmapped"],
     ["lax", "jacobians"],
     ["custom"],
-    ["nn", "optim", "random", "train"],
+    ["nn", "optim", "random", "testing", "train"],
 ]
 """From the bottom up. A module may import from its own layer and from those before it."""
 

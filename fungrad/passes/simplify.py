@@ -4,8 +4,8 @@
 
 Constants are folded by evaluating equations that have only constant operands (rewriting does that by itself: such an
 equation is never recorded). `x * 0` is not folded: it is nan for an infinite x; nor is `x + 0.0`, which turns -0.0
-into 0.0. Derivatives stay as well, since the graphs inside loops and branches are simplified before they are differentiated:
-so `stop_gradient` is not the identity here. It costs nothing, because the loops read through it.
+into 0.0. Derivatives stay as well, since the graphs inside loops and branches are simplified before they are
+differentiated: so `stop_gradient` is not the identity here. It costs nothing, because the loops read through it.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from hypothesis import strategies as st
@@ -48,7 +48,7 @@ def mapped(f):
     return vmap(f)
 """,
 }
-"""Each takes a function of arrays with a tuple of results, and gives another. `FLOATS` arguments can be differentiated."""
+"""Each makes a function with a tuple of results of another one; the first `FLOATS` arguments are floats."""
 
 DERIVATIVES = ("gradient", "pushed", "pulled")
 
@@ -86,9 +86,7 @@ class Composition:
 
     def function(self, program: Program, names: Mapping[str, Any]) -> Callable[..., tuple[Any, ...]]:
         """The transformed program, run by the library whose names these are."""
-        found = compile_source(self.source(program), names)["composed"]
-        assert callable(found)
-        return found
+        return cast(Callable[..., tuple[Any, ...]], compile_source(self.source(program), names)["composed"])
 
     def arguments(self, program: Program) -> list[Any]:
         """Arguments for it: those of the program, and others like them for further examples."""
@@ -102,20 +100,24 @@ class Composition:
         """A file that shows the result."""
         inputs = dict(zip(program.inputs, self.arguments(program), strict=True))
         given = Program(inputs, program.body, program.results)
-        return given.script(self.source(program).removeprefix(program.source), "print(composed(*arguments))", header=header)
+        return given.script(
+            self.source(program).removeprefix(program.source), "print(composed(*arguments))", header=header
+        )
 
 
 def _examples(x: Any, shape: tuple[int, ...], seed: int) -> Any:
     if not shape:
         return x
     rng = np.random.default_rng(seed)
-    change = rng.integers(-2, 3, (*shape, *x.shape)) if x.dtype.kind == "i" else rng.normal(size=(*shape, *x.shape)) * 0.7
+    change = (
+        rng.integers(-2, 3, (*shape, *x.shape)) if x.dtype.kind == "i" else rng.normal(size=(*shape, *x.shape)) * 0.7
+    )
     return (x + change).astype(x.dtype)
 
 
 @st.composite
 def compositions(draw: st.DrawFn, max_order: int = 2) -> Composition:
-    """A strategy for compositions of at most `max_order` derivatives, `vmap` once or not at all, and `jit` in some place."""
+    """A strategy for compositions of at most `max_order` derivatives, at most one `vmap`, and a `jit` in some place."""
     names = draw(st.lists(st.sampled_from(DERIVATIVES), max_size=max_order))
     if draw(st.booleans()):
         names.insert(draw(st.integers(0, len(names))), "mapped")

@@ -1,9 +1,9 @@
 """The operations of random programs: texts, to be filled with the names of operands.
 
 They are written so that a program has a derivative almost everywhere and rounding does not decide what it computes:
-poles are kept away by a constant, and what is compared or rounded to integers is shifted by a number without meaning, so
-that it is not at the jump unless the inputs are. What they say is the same to NumPy and to JAX: operands of a binary
-operation have one dtype, and no operation relies on a promotion in which the two differ.
+poles are kept away by a constant, and what is compared, clipped or rounded to integers is shifted by a number without
+meaning, so that it is not at the jump. What they say is the same to NumPy and to JAX: integers, which the two promote
+differently, are converted before they meet floats.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 from hypothesis import strategies as st
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
@@ -19,40 +18,43 @@ Draw = Callable[[st.SearchStrategy[Any]], Any]
 UNARY = (
     "np.sin({0})", "np.cos({0})", "np.tanh({0})", "np.exp(-np.abs({0}))", "np.exp(np.minimum({0}, 1.7))",
     "np.expm1(0.4 * np.sin({0}))", "np.exp2(np.cos({0}))", "np.log(np.abs({0}) + 0.53)", "np.log1p({0} * {0})",
-    "np.log2({0} * {0} + 0.31)", "np.log10(np.abs({0}) + 0.71)", "np.sqrt({0} * {0} + 0.37)", "np.cbrt(np.abs({0}) + 0.23)",
-    "np.square({0})", "-{0}", "np.abs({0})", "np.reciprocal(np.abs({0}) + 0.61)", "np.arctan({0})",
-    "np.arcsin(0.87 * np.sin({0}))", "np.arccos(0.87 * np.cos({0}))", "np.arcsinh({0})", "np.arccosh(np.abs({0}) + 1.43)",
-    "np.arctanh(0.83 * np.tanh({0}))", "np.sinh(np.sin({0}))", "np.cosh(np.cos({0}))", "np.tan(0.71 * np.sin({0}))",
-    "np.maximum({0}, 0.37)", "np.minimum({0}, -0.29)", "np.clip({0}, -0.83, 0.91) * 1.07", "np.where({0} > 0.47, {0}, 0.31 * {0})",
+    "np.log2({0} * {0} + 0.31)", "np.log10(np.abs({0}) + 0.71)", "np.sqrt({0} * {0} + 0.37)",
+    "np.cbrt(np.abs({0}) + 0.23)", "np.square({0})", "-{0}", "np.abs({0})", "np.reciprocal(np.abs({0}) + 0.61)",
+    "np.arctan({0})", "np.arcsin(0.87 * np.sin({0}))", "np.arccos(0.87 * np.cos({0}))", "np.arcsinh({0})",
+    "np.arccosh(np.abs({0}) + 1.43)", "np.arctanh(0.83 * np.tanh({0}))", "np.sinh(np.sin({0}))",
+    "np.cosh(np.cos({0}))", "np.tan(0.71 * np.sin({0}))", "np.maximum({0}, 0.37)", "np.minimum({0}, -0.29)",
+    "np.clip({0}, -0.83, 0.91) * 1.07", "np.where({0} > 0.47, {0}, 0.31 * {0})",
     "np.where({0} > 0.13, {0}, np.sin({0}))", "np.sinc(0.31 + np.abs({0}))", "np.floor({0} * 1.37 + 0.19) * 0.43",
-    "np.rint({0} * 2.11 + 0.17) * 0.29", "np.sign({0} - 0.27)", "{0} + 0.73", "{0} * -1.19", "1.27 - {0}", "{0} / 1.61",
-    "0.87 / ({0} * {0} + 0.67)", "{0} ** 2", "{0} ** 3", "(np.abs({0}) + 0.41) ** 1.3", "stop_gradient({0}) * {0}",
-    "np.remainder({0} + 0.21, 0.77)", "np.fmod({0} + 0.21, 0.77)", "np.nan_to_num({0})", "np.deg2rad({0} * 30.0)",
-    "np.square({0} - np.mean({0}))", "{0} / (np.max(np.abs({0})) + 0.33)",
+    "np.rint({0} * 2.11 + 0.17) * 0.29", "np.sign({0} - 0.27)", "{0} + 0.73", "{0} * -1.19", "1.27 - {0}",
+    "{0} / 1.61", "0.87 / ({0} * {0} + 0.67)", "{0} ** 2", "{0} ** 3", "(np.abs({0}) + 0.41) ** 1.3",
+    "stop_gradient({0}) * {0}", "np.remainder({0} + 0.21, 0.77)", "np.fmod({0} + 0.21, 0.77)", "np.nan_to_num({0})",
+    "np.deg2rad({0} * 30.0)", "np.square({0} - np.mean({0}))", "{0} / (np.max(np.abs({0})) + 0.33)",
 )  # fmt: skip
 """Of one float."""
 
 BINARY = (
     *["{0} + {1}", "{0} - {1}", "{0} * {1}"] * 3,
-    "{0} / (np.abs({1}) + 0.57)", "{0} / ({1} * {1} + 0.43)", "np.maximum({0}, {1} - 0.23)", "np.minimum({0}, {1} + 0.19)",
-    "np.fmax({0}, {1} + 0.29)", "np.where({0} < {1} + 0.37, {0}, np.cos({1}))", "np.arctan2({0}, np.abs({1}) + 0.47)",
-    "np.hypot({0}, np.abs({1}) + 0.39)", "np.logaddexp({0}, {1})", "np.copysign({0}, {1} - 0.41)",
-    "(np.abs({0}) + 0.59) ** np.sin({1})", "np.power(np.abs({0}) + 0.45, np.tanh({1}))",
-    "np.fmod({0} + 0.33, np.abs({1}) + 0.93)", "np.remainder({0} + 0.33, np.abs({1}) + 0.93)",
-    "{0} * np.sin({1})", "np.clip({0}, np.minimum({1} - 0.07, 0.11), 1.31) * 1.09", "np.stack([{0} * {1}, {0} - {1}]).sum(axis=0)",
+    "{0} / (np.abs({1}) + 0.57)", "{0} / ({1} * {1} + 0.43)", "np.maximum({0}, {1} - 0.23)",
+    "np.minimum({0}, {1} + 0.19)", "np.fmax({0}, {1} + 0.29)", "np.where({0} < {1} + 0.37, {0}, np.cos({1}))",
+    "np.arctan2({0}, np.abs({1}) + 0.47)", "np.hypot({0}, np.abs({1}) + 0.39)", "np.logaddexp({0}, {1})",
+    "np.copysign({0}, {1} - 0.41)", "(np.abs({0}) + 0.59) ** np.sin({1})",
+    "np.power(np.abs({0}) + 0.45, np.tanh({1}))", "np.fmod({0} + 0.33, np.abs({1}) + 0.93)",
+    "np.remainder({0} + 0.33, np.abs({1}) + 0.93)", "{0} * np.sin({1})",
+    "np.clip({0}, np.minimum({1} - 0.07, 0.11), 1.31) * 1.09", "np.stack([{0} * {1}, {0} - {1}]).sum(axis=0)",
     "{0} * stop_gradient({1})", "np.logaddexp2({0}, {1})", "np.fmin({0}, {1} - 0.31)",
 )  # fmt: skip
 """Of two floats that broadcast together."""
 
 INTEGER = (
     "{0} + 3", "{0} * 2 - 1", "{0} % 5", "{0} // 2", "-{0}", "np.abs({0})", "{0} & 6", "{0} | 1", "{0} ^ 5", "~{0}",
-    "({0} % 4) << 1", "{0} >> 1", "np.minimum({0}, 2)", "np.where({0} > 1, {0}, 7)", "np.sign({0})", "np.square({0} % 9)",
+    "({0} % 4) << 1", "{0} >> 1", "np.minimum({0}, 2)", "np.where({0} > 1, {0}, 7)", "np.sign({0})",
+    "np.square({0} % 9)",
 )  # fmt: skip
 """Of one integer."""
 
 INTEGERS = (
-    "{0} + {1}", "{0} - {1}", "{0} % 11 * ({1} % 7)", "np.maximum({0}, {1})", "np.where({0} < {1}, {0}, {1})", "{0} ^ {1}",
-    "{0} // (np.abs({1} % 16) + 1)", "{0} % (np.abs({1} % 16) + 1)",
+    "{0} + {1}", "{0} - {1}", "{0} % 11 * ({1} % 7)", "np.maximum({0}, {1})", "np.where({0} < {1}, {0}, {1})",
+    "{0} ^ {1}", "{0} // (np.abs({1} % 16) + 1)", "{0} % (np.abs({1} % 16) + 1)",
 )  # fmt: skip
 """Of two integers that broadcast together."""
 
@@ -88,7 +90,7 @@ def reduction(draw: Draw, x: Any) -> str | None:
     axis, keepdims = draw(st.sampled_from(axes)), draw(st.booleans())
     options = f"axis={axis}" + (", keepdims=True" if keepdims else "")
     if x.dtype.kind == "b":
-        return draw(st.sampled_from([f"np.any({{0}}, {options})", f"np.all({{0}}, {options})", f"np.sum({{0}}, {options})"]))
+        return f"np.{draw(st.sampled_from(['any', 'all', 'sum']))}({{0}}, {options})"
     names = ["sum", "max", "min"] if x.dtype.kind == "i" else ["sum", "sum", "mean", "max", "min", "prod", "var"]
     name = draw(st.sampled_from([*names, *(["norm", "logsumexp", "std"] if x.dtype.kind == "f" else [])]))
     if name == "norm":
@@ -111,7 +113,13 @@ def rearrangement(draw: Draw, x: Any) -> str | None:
     if kind == "ravel":
         return "np.ravel({0})"
     if kind == "reshape":
-        shapes = [(x.size,), x.shape[::-1], (1, x.size), (x.size, 1), *((2, x.size // 2) for _ in range(1 - x.size % 2))]
+        shapes = [
+            (x.size,),
+            x.shape[::-1],
+            (1, x.size),
+            (x.size, 1),
+            *((2, x.size // 2) for _ in range(1 - x.size % 2)),
+        ]
         return f"np.reshape({{0}}, {draw(st.sampled_from(shapes))})"
     if kind == "transpose":
         return f"np.transpose({{0}}, {tuple(draw(st.permutations(range(n))))})"
@@ -150,7 +158,11 @@ def growth(draw: Draw, x: Any) -> str | None:
     if kind == "broadcast":
         return f"np.broadcast_to({{0}}, {(2, *x.shape)})"
     if kind == "stack":
-        return f"np.stack([{{0}}, {{0}}[..., ::-1]], axis={draw(st.integers(0, x.ndim))})" if x.ndim else "np.stack([{0}, {0}])"
+        return (
+            f"np.stack([{{0}}, {{0}}[..., ::-1]], axis={draw(st.integers(0, x.ndim))})"
+            if x.ndim
+            else "np.stack([{0}, {0}])"
+        )
     if not x.ndim:
         return None
     axis = draw(st.integers(0, x.ndim - 1))
@@ -208,7 +220,7 @@ def update(draw: Draw, x: Any) -> str | None:
         return None
     i = draw(st.integers(-x.shape[0], x.shape[0] - 1))
     texts = [
-        f"at({{0}})[{i}].set(0.77)", f"at({{0}})[{i}].add(np.sin({{0}}[0]))", f"at({{0}})[..., :1].set({{0}}[..., -1:])",
+        f"at({{0}})[{i}].set(0.77)", f"at({{0}})[{i}].add(np.sin({{0}}[0]))", "at({0})[..., :1].set({0}[..., -1:])",
         f"at({{0}})[np.array([{i}, 0, {i}])].add(0.5 * {{0}}[0])",
     ]  # fmt: skip
     return str(draw(st.sampled_from(texts)))
@@ -228,7 +240,10 @@ def contractions(a: Sequence[int], b: Sequence[int]) -> list[str]:
         if a[-1] == inner:
             texts += ["np.dot({0}, {1})"]
         if a[-1] == b[-1]:
-            texts += ["np.inner({0}, {1})", "np.einsum('...i,...i->...', {0}[..., :], {1})" if a == b else "np.inner({0}, {1})"]
+            texts += [
+                "np.inner({0}, {1})",
+                "np.einsum('...i,...i->...', {0}[..., :], {1})" if a == b else "np.inner({0}, {1})",
+            ]
         if a[0] == b[0]:
             texts += ["np.tensordot({0}, {1}, axes=([0], [0]))"]
     if len(a) == len(b) == 2:

@@ -109,7 +109,8 @@ def while_loop(w: Writer) -> None:
 
 def _branches(w: Writer, count: int, operands: Sequence[Value]) -> tuple[list[str], list[Value]]:
     """Functions of the operands with results of the same types."""
-    names, types = [], []
+    names: list[str] = []
+    types: list[Value] = []
     for _ in range(count):
         inner = types_of(w, operands)
         scope = w.inner(inner)
@@ -170,7 +171,10 @@ def vmap(w: Writer) -> None:
         fitting = [None, *(i for i in range(y.ndim) if y.shape[i] == size)]
         operands.append(y)
         axes.append(w.one_of(fitting))
-    inner = [w.new(x.shape if a is None else np.delete(x.shape, a).tolist(), x.dtype) for x, a in zip(operands, axes, strict=True)]
+    inner = [
+        w.new(x.shape if a is None else np.delete(x.shape, a).tolist(), x.dtype)
+        for x, a in zip(operands, axes, strict=True)
+    ]
     scope = w.inner(inner)
     y = result(scope, "ffib")
     if not w.fits((size, *y.shape)):

@@ -3,8 +3,8 @@
     program    = inputs, statement*, results
     statement  = Assign(targets, expression) | Define(name, ..., body: statement*, returns)
 
-Texts speak of values by their names, `v0`, `v1`, ..., and of functions defined before by theirs, `f0`, `f1`, .... No name is
-used twice, in no scope; so what a text needs is the names that occur in it.
+Texts speak of values by their names, `v0`, `v1`, ..., and of functions by theirs, `f2`, `f3`, .... No name is used
+twice, in no scope; so what a text needs is the names that occur in it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -160,9 +160,7 @@ class Program:
 
     def function(self, namespace: Mapping[str, Any]) -> Callable[..., tuple[Any, ...]]:
         """The function, run by the library whose names `namespace` has."""
-        found = compile_source(self.source, namespace)["program"]
-        assert callable(found)
-        return found
+        return cast(Callable[..., tuple[Any, ...]], compile_source(self.source, namespace)["program"])
 
     def __repr__(self) -> str:
         """What Hypothesis prints."""

@@ -1,7 +1,7 @@
 """Derivatives, compiled functions and custom rules inside random programs.
 
-Each entry of TRANSFORMS writes a function whose statements are random, and applies a transformation to it. Functions with
-custom rules see nothing outside, which JAX requires; all others may read values around them.
+Each entry of TRANSFORMS writes a function whose statements are random, and applies a transformation to it. Functions
+with custom rules see nothing outside, which JAX requires; all others may read values around them.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ def custom_rule(w: Writer) -> None:
     rule = tuple(scope.statements)
     linear = f"0.7 * {t} * {factor.name}"
     if w.sometimes():
-        head = (f"@{f}.defjvp", f"def {f}_jvp(primals, tangents):", f"({inner.name},), ({t},) = primals, tangents")
-        after: tuple[Define | str, ...] = (Define(f"{f}_jvp", head, rule, f"{f}({inner.name}), {linear}"),)
+        pushed = (f"@{f}.defjvp", f"def {f}_jvp(primals, tangents):", f"({inner.name},), ({t},) = primals, tangents")
+        after: tuple[Define | str, ...] = (Define(f"{f}_jvp", pushed, rule, f"{f}({inner.name}), {linear}"),)
     else:
         forward, back = (f"def {f}_fwd({t}):",), (f"def {f}_bwd({inner.name}, {t}):",)
         after = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -32,7 +33,7 @@ class Value:
     @property
     def size(self) -> int:
         """The number of elements."""
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
     @property
     def kind(self) -> str:
@@ -78,7 +79,8 @@ class Writer:
         fitting = [x for x in reversed(self.values) if x.kind in kinds and ok(x)]
         if not fitting:
             return None
-        return self.one_of(fitting[:3] if self.number(0, 2) else fitting)
+        found: Value = self.one_of(fitting[:3] if self.number(0, 2) else fitting)
+        return found
 
     def some(self, kinds: str = "f", most: int = 2) -> list[Value]:
         """Between one value and `most`; there always is a float."""
@@ -97,7 +99,7 @@ class Writer:
 
     def fits(self, shape: Sequence[int]) -> bool:
         """Whether values of a shape are small enough."""
-        return 0 < np.prod(shape) <= MAX_SIZE and len(shape) <= MAX_NDIM
+        return len(shape) <= MAX_NDIM and 0 < math.prod(shape) <= MAX_SIZE
 
     def let(self, text: str, *operands: Value) -> Value | None:
         """Name the result of an operation; None, and nothing is written, if it is too large."""
@@ -135,7 +137,9 @@ class Writer:
     def function(self, scope: Writer, parameters: str, returns: str, *unpacking: str) -> str:
         """Define a function whose statements are those of `scope`; its name."""
         name = self.name("f")
-        self.statements.append(Define(name, (f"def {name}({parameters}):", *unpacking), tuple(scope.statements), returns))
+        self.statements.append(
+            Define(name, (f"def {name}({parameters}):", *unpacking), tuple(scope.statements), returns)
+        )
         return name
 
     # -- one operation

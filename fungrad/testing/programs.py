@@ -23,12 +23,13 @@ def programs(
 
     Args:
         min_operations: how many values a program computes at least, with those inside functions.
-        max_operations: after how many operations nothing more is added at the top; the last one may be a large function.
+        max_operations: a number of operations between these is drawn; then nothing more is added at the top. The last
+            one may be a function of some more.
         dtypes: the floating-point dtypes that occur.
 
     Returns:
-        A strategy of `Program`s. They are differentiable almost everywhere, and their inputs are not at a kink, which is
-        the point of the constants in them; what they compute is moderate in size.
+        A strategy of `Program`s. They are differentiable almost everywhere, their inputs are not at a kink (which is
+        the point of the constants in them), and what they compute is mostly of moderate size.
 
     >>> from fungrad.testing.program_source import fungrad_names
     >>> program = programs(max_operations=5).example()  # doctest: +SKIP

@@ -1,8 +1,7 @@
 """Whether two libraries agree about a program, up to the rounding that the program itself shows.
 
 The tolerance is measured: the interpreter runs again on inputs that differ by a few units in the last place, and what
-its results differ by is what rounding may do. Where that is as large as the result itself nothing is compared; a point next
-to a jump looks like that.
+its results differ by is what rounding may do. Next to a jump that is as large as the result, and nothing is compared.
 """
 
 from __future__ import annotations
