@@ -30,7 +30,7 @@ def check(program, composition):
 @settings(max_examples=200, phases=NO_SHRINKING)
 @given(programs(max_operations=12), compositions())
 def test_programs(program, composition):
-    check(program, composition)
+    check(program, composition if program.operations < 8 else composition.interpreted())  # compilation takes the time
 
 
 @pytest.mark.fuzz
@@ -45,7 +45,7 @@ def test_many_programs(program, composition):
     check(program, composition)
 
 
-@settings(max_examples=5, phases=NO_SHRINKING)
+@settings(max_examples=3, phases=NO_SHRINKING)
 @given(programs(max_operations=6), compositions(max_order=1))
 def test_what_xla_compiles_agrees_as_well(program, composition):
     for message in disagreements(program, composition, compiled=True):
@@ -76,14 +76,14 @@ def test_wrong_rules_are_found(name, monkeypatch):
     assert not list(disagreements(small(text, X), composition))
     monkeypatch.setitem(ROWS, row, ROWS[row]._replace(partials=(partial,)))
     (message,) = disagreements(small(text, X), composition)
-    assert f"{name}(program) and JAX" in message
+    assert f"{name}(program) and JAX of" in message
     assert text in message
 
 
 def test_wrong_compiled_code_is_found(monkeypatch):
     monkeypatch.setattr(fg.jitted.Jitted, "__call__", lambda self, x: (self._f(x)[0] * (1 + 1e-9),))
     (message,) = disagreements(small("np.sin(v0)", X), Composition((), frozenset([0])))
-    assert "jit(program)" in message
+    assert "machine code of jit(program)" in message
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_pruning_follows_names():
     assert kept[1].body == ()
 
 
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(programs(max_operations=10), compositions())
 def test_scripts_run(program, composition):
     printed = []

@@ -11,6 +11,9 @@ from typing import Any
 
 import numpy as np
 
+import fungrad as fg
+from fungrad.jit.emit_python import run_source
+from fungrad.jit.runtime import Compiled
 from fungrad.testing.program_compositions import Composition
 from fungrad.testing.program_source import Program, fungrad_names
 from tests.support import jax_programs
@@ -51,6 +54,11 @@ def results_of(f: Function, arguments: Sequence[Any]) -> list[Any]:
         return [np.asarray(x) for x in f(*arguments)]
 
 
+def source_results(f: Function, arguments: Sequence[Any]) -> list[Any]:
+    """What the loops of a compiled function compute, run as plain Python."""
+    return run_source(Compiled(fg.make_graph(f)(*arguments)).program, arguments)
+
+
 def agree(x: Any, y: Any, spread: Any, rounding: float) -> Any:
     """Where two results agree, or cannot be compared."""
     if x.dtype.kind != "f":
@@ -63,9 +71,10 @@ def agree(x: Any, y: Any, spread: Any, rounding: float) -> Any:
 
 
 def disagreements(program: Program, composition: Composition, compiled: bool = False) -> Iterator[str]:
-    """What the interpreter, the compiled program and JAX do not agree about, as messages that can be run.
+    """What the interpreter, JAX, the printed source of the compiled program, and its machine code do not agree about.
 
-    With `compiled`, XLA compiles what JAX gives.
+    They are messages with a script to run. Machine code is made where the composition has a `jit`. With `compiled`, XLA
+    compiles what JAX gives.
     """
     plain = composition.interpreted()
     arguments = composition.arguments(program)
@@ -76,13 +85,16 @@ def disagreements(program: Program, composition: Composition, compiled: bool = F
     rounding = ROUNDING[np.dtype(np.float32 if narrow else np.float64)]
     spread = Spread(f, arguments, found, eps)
     spread.extend((4, 30))
-    others = {"JAX": (plain, jax_programs.run(plain.function(program, JAX), arguments, compiled))}
+    others = {
+        "JAX": (plain, jax_programs.run(plain.function(program, JAX), arguments, compiled)),
+        "the printed source": (plain, source_results(f, arguments)),
+    }
     if composition.compiled:
-        others["jit"] = composition, results_of(composition.function(program, OURS), arguments)
+        others["machine code"] = composition, results_of(composition.function(program, OURS), arguments)
     for name, (other, results) in others.items():
         types = [(x.shape, x.dtype.name) for x in found], [(x.shape, x.dtype.name) for x in results]
         if types[0] != types[1]:
-            yield f"{plain.text} has results {types[0]}, {name}: {types[1]}\n{plain.script(program)}"
+            yield f"{plain.text} has results {types[0]}, {name} {types[1]}\n{plain.script(program)}"
             continue
         every = list(zip(found, results, spread.found, strict=True))
         if all(np.all(agree(*x, rounding)) for x in every):
@@ -93,5 +105,5 @@ def disagreements(program: Program, composition: Composition, compiled: bool = F
             if not np.all(fits):
                 where = f"result {i}, {np.size(fits) - np.count_nonzero(fits)} of {np.size(fits)} numbers"
                 values = f"interpreter\n{x}\n{name}\n{y}\nspread\n{size}"
-                yield f"{plain.text} and {name} ({other.text}) disagree: {where}\n{values}\n{other.script(program)}"
+                yield f"{plain.text} and {name} of {other.text} disagree: {where}\n{values}\n{other.script(program)}"
                 break
