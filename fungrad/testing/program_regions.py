@@ -64,7 +64,7 @@ def scan(w: Writer) -> None:
             rows.append(w.pick("fib", lambda y: y.ndim > 0 and y.shape[0] == x.shape[0]) or x)
     length = rows[0].shape[0] if rows else w.number(1, MAX_STEPS)
     inner, inner_rows = types_of(w, carries), [w.new(x.shape[1:], x.dtype) for x in rows]
-    scope = w.inner([*inner, *inner_rows])
+    scope = w.inner([*inner, *inner_rows], loop=True)
     after = [_next_carry(scope, c) for c in inner]
     ys = [result(scope, "fib") for _ in range(w.number(0, 2))]
     ys = [y for y in ys if w.fits((length, *y.shape))]
@@ -81,7 +81,7 @@ def fori_loop(w: Writer) -> None:
     carries = w.some("fi")
     bound = w.pick("i", lambda x: not x.ndim) if w.sometimes() else None
     i, inner = w.new((), np.int64), types_of(w, carries)
-    scope = w.inner([i, *inner])
+    scope = w.inner([i, *inner], loop=True)
     after = [_next_carry(scope, c) for c in inner]
     f = w.function(scope, f"{i.name}, carry", pattern(after), *unpacked("carry", inner))
     upper = str(w.number(0, MAX_STEPS)) if bound is None else f"{bound.name} % {MAX_STEPS + 1}"
@@ -98,7 +98,7 @@ def while_loop(w: Writer) -> None:
     go_on = f"({i.name} < {w.number(0, MAX_STEPS)}) & (np.mean({c.name}) < {w.one_of((0.83, 0.29, -0.17))})"
     condition = w.function(test, "carry", go_on, *unpacked("carry", [i, *inner]))
     i, inner = w.new((), np.int64), types_of(w, carries)
-    scope = w.inner([i, *inner])
+    scope = w.inner([i, *inner], loop=True)
     after = [_next_carry(scope, c) for c in inner]
     returns = f"({i.name} + 1, {listed(after)})"
     body = w.function(scope, "carry", returns, *unpacked("carry", [i, *inner]))
@@ -152,7 +152,7 @@ def row_map(w: Writer) -> None:
     if x is None:
         return
     row = w.new(x.shape[1:], x.dtype)
-    scope = w.inner([row])
+    scope = w.inner([row], loop=True)
     y = result(scope, "fib")
     if w.fits((x.shape[0], *y.shape)):
         f = w.function(scope, row.name, y.name)

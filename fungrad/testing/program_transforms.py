@@ -7,7 +7,7 @@ with custom rules see nothing outside, which JAX requires; all others may read v
 from __future__ import annotations
 
 from fungrad.testing.program_regions import listed, pattern, result, types_of
-from fungrad.testing.program_source import Define
+from fungrad.testing.program_source import Define, Statement
 from fungrad.testing.program_writer import Value, Writer
 
 
@@ -83,20 +83,40 @@ def call(w: Writer) -> None:
     w.define(found, f"{w.one_of(('jit', 'checkpoint'))}({f})({listed(operands)})", pattern(found))
 
 
-def _closed(w: Writer, x: Value) -> tuple[Value, Writer, Value]:
+def _closed(w: Writer, x: Value) -> tuple[Value, tuple[Statement, ...], str]:
     """A function of the type of `x` to itself that sees nothing outside: its parameter, statements and result."""
     (inner,) = types_of(w, [x])
     scope = w.inner([inner], closed=True)
-    return inner, scope, scope.like(result(scope), x)
+    return inner, tuple(scope.statements), scope.like(result(scope), x).name
+
+
+DERIVATIVES = (
+    ("np.sin({0})", "np.cos({0})"),
+    ("{0} * {0} * {0}", "3 * {0} * {0}"),
+    ("np.exp(-{0} * {0})", "-2 * {0} * np.exp(-{0} * {0})"),
+    ("np.arctan({0})", "1 / (1 + {0} * {0})"),
+)
+"""Functions of each element, with their derivatives."""
 
 
 def custom_rule(w: Writer) -> None:
-    """A function with a derivative of its own, a multiple that is not that of its operations."""
+    """A function with a derivative of its own.
+
+    It is a random multiple that has nothing to do with the function; but not in loops: there JAX forgets rules when it
+    differentiates for the second time, and reverse mode through `while_loop` relies on second derivatives that are
+    symmetric.
+    """
     (x,) = w.some(most=1)
     f, t = w.name("f"), w.name()
-    (argument, body, out), (inner, scope, factor) = _closed(w, x), _closed(w, x)
-    rule = tuple(scope.statements)
-    linear = f"0.7 * {t} * {factor.name}"
+    body: tuple[Statement, ...] = ()
+    rule: tuple[Statement, ...] = ()
+    if w.in_loop:
+        function, derivative = w.one_of(DERIVATIVES)
+        argument, inner = types_of(w, [x, x])
+        out, linear = function.format(argument.name), f"{t} * ({derivative.format(inner.name)})"
+    else:
+        (argument, body, out), (inner, rule, factor) = _closed(w, x), _closed(w, x)
+        linear = f"0.7 * {t} * {factor}"
     if w.sometimes():
         pushed = (f"@{f}.defjvp", f"def {f}_jvp(primals, tangents):", f"({inner.name},), ({t},) = primals, tangents")
         after: tuple[Define | str, ...] = (Define(f"{f}_jvp", pushed, rule, f"{f}({inner.name}), {linear}"),)
@@ -108,7 +128,7 @@ def custom_rule(w: Writer) -> None:
             f"{f}.defvjp({f}_fwd, {f}_bwd)",
         )
     head = ("@custom_jvp" if len(after) == 1 else "@custom_vjp", f"def {f}({argument.name}):")
-    w.statements.append(Define(f, head, tuple(body.statements), out.name, after))
+    w.statements.append(Define(f, head, body, out, after))
     w.define(types_of(w, [x]), f"{f}({x.name})")
 
 

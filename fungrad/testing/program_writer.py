@@ -48,16 +48,24 @@ class Writer:
     - values: those of enclosing scopes first.
     - narrow: whether the program computes in float32, too.
     - depth: of functions around the scope.
+    - in_loop: whether one of these is the body of a loop.
     """
 
     def __init__(
-        self, draw: st.DrawFn, values: Sequence[Value], names: Iterator[int], narrow: bool, depth: int = 0
+        self,
+        draw: st.DrawFn,
+        values: Sequence[Value],
+        names: Iterator[int],
+        narrow: bool,
+        depth: int = 0,
+        in_loop: bool = False,
     ) -> None:
         self.draw = draw
         self.values = list(values)
         self.names = names
         self.narrow = narrow
         self.depth = depth
+        self.in_loop = in_loop
         self.statements: list[Statement] = []
 
     # -- drawing
@@ -126,10 +134,13 @@ class Writer:
         assert found is not None
         return found
 
-    def inner(self, parameters: Sequence[Value], closed: bool = False) -> Writer:
-        """The scope of a function, with a few statements; if it is `closed` it sees nothing outside."""
+    def inner(self, parameters: Sequence[Value], closed: bool = False, loop: bool = False) -> Writer:
+        """The scope of a function, with a few statements.
+
+        It sees nothing outside if it is `closed`; it may be the body of a loop.
+        """
         values = [*([] if closed else self.values), *parameters]
-        scope = Writer(self.draw, values, self.names, self.narrow, self.depth + 1)
+        scope = Writer(self.draw, values, self.names, self.narrow, self.depth + 1, self.in_loop or loop)
         for _ in range(self.number(1, 4)):
             scope.step()
         return scope
