@@ -87,7 +87,8 @@ def _closed(w: Writer, x: Value) -> tuple[Value, tuple[Statement, ...], str]:
     """A function of the type of `x` to itself that sees nothing outside: its parameter, statements and result."""
     (inner,) = types_of(w, [x])
     scope = w.inner([inner], closed=True)
-    return inner, tuple(scope.statements), scope.like(result(scope), x).name
+    found = scope.like(result(scope), x)
+    return inner, tuple(scope.statements), found.name
 
 
 DERIVATIVES = (

@@ -199,7 +199,7 @@ FUNCTIONS: dict[str, Any] = {
     "reduce_or": _reduce(np.logical_or),
     "reduce_prod": _reduce(np.multiply),
     "reduce_sum": _reduce(np.add),
-    "reshape": lambda x, *, new_sizes, dimensions, **_: np.transpose(x, dimensions).reshape(new_sizes),
+    "reshape": lambda x, *, new_sizes, dimensions, **_: np.transpose(x, dimensions or range(x.ndim)).reshape(new_sizes),
     "rev": lambda x, *, dimensions: np.flip(x, tuple(dimensions)),
     "round": _round,
     "slice": _slice,
