@@ -31,9 +31,14 @@ def programs(
         A strategy of `Program`s. They are differentiable almost everywhere, their inputs are not at a kink (which is
         the point of the constants in them), and what they compute is mostly of moderate size.
 
+    >>> from hypothesis import given, settings
     >>> from fungrad.testing.program_source import fungrad_names
-    >>> program = programs(max_operations=5).example()  # doctest: +SKIP
-    >>> results = program.function(fungrad_names())(*program.arguments)  # doctest: +SKIP
+    >>> @settings(max_examples=3, deadline=None, database=None)
+    ... @given(programs(max_operations=5))
+    ... def check(program):
+    ...     results = program.function(fungrad_names())(*program.arguments)
+    ...     assert len(results) == len(program.results)
+    >>> check()
     """
     narrow = "float32" in dtypes and ("float64" not in dtypes or draw(st.booleans()))
     floats = [d for d in FLOATS if d.name in dtypes and (narrow or d.name == "float64")]
