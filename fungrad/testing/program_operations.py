@@ -263,5 +263,7 @@ def indexed(axis: int, extent: int) -> tuple[str, ...]:
     return (
         f"np.take({{0}}, {{1}} % {extent}, axis={axis})",
         f"np.take({{0}}, ({{1}} % {extent}) - {extent}, axis={axis})",
-        *([f"{{0}}[{{1}} % {extent}]", f"at({{0}})[{{1}} % {extent}].add(0.83)"] if axis == 0 else []),
+        *(
+            [f"at({{0}})[{{1}} % {extent}].add(0.83)"] if axis == 0 else []
+        ),  # x[i] is NumPy's own where only i is traced
     )
