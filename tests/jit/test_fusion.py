@@ -216,7 +216,7 @@ def test_gathers_are_computed_where_they_are_read(name):
 def test_a_gather_shares_the_loops_of_its_reader():
     f, shape = GATHERS["rows"]
     program = program_of(f, np.ones((50, 8)), np.zeros(shape, int))
-    checks, reader = outermost(program)
+    checks, _ = outermost(program)
     assert any(isinstance(s, Guard) for s in checks.body)
     assert not any(b.type.shape == (40, 8) for b in program.temps)
     known = program_of(GATHERS["known rows"][0], np.ones((50, 8)), np.zeros(2, int))

@@ -1,0 +1,1 @@
+"""Tools for testing functions, rules and programs."""
