@@ -4,6 +4,7 @@ from importlib import import_module
 from types import ModuleType
 
 from fungrad.testing.batching import check_batch as check_batch
+from fungrad.testing.compositions import check_compositions as check_compositions
 from fungrad.testing.functions import check_grads as check_grads
 from fungrad.testing.functions import check_jvp as check_jvp
 from fungrad.testing.functions import check_vjp as check_vjp

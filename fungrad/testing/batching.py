@@ -66,15 +66,12 @@ def _examples(f: Function, args: Sequence[Any], given: Sequence[Sequence[Any]] |
     rows = [values]
     for number, other in enumerate(given):
         leaves, other_structure, _ = arguments("check_batch", f, other)
+        where = f"check_batch: examples[{number}]"
         if other_structure != structure:
-            raise ArgumentError(
-                f"check_batch: examples[{number}] has the structure {other_structure}, expected that of args, {structure}."
-            )
+            raise ArgumentError(f"{where} has the structure {other_structure}, expected that of args, {structure}.")
         for x, y, path in zip(values, leaves, paths, strict=True):
             if type_of(x) is not type_of(y):
-                raise ArgumentError(
-                    f"check_batch: {path} of examples[{number}] is {type_of(y)}, expected {type_of(x)}."
-                )
+                raise ArgumentError(f"{where}: {path} is {type_of(y)}, expected {type_of(x)} as in args.")
         rows.append(leaves)
     return rows
 

@@ -36,6 +36,9 @@ class Tolerance(NamedTuple):
         return atol + rtol * scale
 
 
+DEFAULTS = Tolerance()
+
+
 class Point(NamedTuple):
     """A flat function and where it is differentiated.
 
@@ -50,7 +53,7 @@ class Point(NamedTuple):
     xs: Sequence[Any]
     names: Sequence[str]
     out_names: Sequence[str]
-    tolerance: Tolerance = Tolerance()
+    tolerance: Tolerance = DEFAULTS
 
     def slope(self, directions: dict[int, Any], weights: Sequence[Any] | None = None) -> Slope:
         """The derivative of the results along directions for some arguments, by differences in float64.

@@ -1,10 +1,10 @@
 """Derivatives by differences, with an estimate of their error.
 
-Central differences for the steps h, h/2, h/4 are extrapolated twice, which leaves an error of O(h**6) (L. F. Richardson,
-The deferred approach to the limit, 1927; W. Romberg, Vereinfachte numerische Integration, 1955). How far apart the two
-values of the first extrapolation are bounds it from above; to that is added what rounding of the function's values may
-do. Where the estimate is too large, the step is reduced, and each element keeps its best one: so a kink or the border of
-a domain that a large step would cross does not matter.
+Central differences for the steps h, h/2, h/4 are extrapolated twice, which leaves an error of O(h**6) (L. F.
+Richardson, The deferred approach to the limit, 1927; W. Romberg, Vereinfachte numerische Integration, 1955). How far
+apart the two values of the first extrapolation are bounds it from above; to that is added what rounding of the
+function's values may do. Where the estimate is too large, the step is reduced, and each element keeps its best one: so
+a kink or the border of a domain that a large step would cross does not matter.
 """
 
 from __future__ import annotations

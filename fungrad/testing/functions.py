@@ -14,6 +14,7 @@ from fungrad.arguments import function_name
 from fungrad.errors import ArgumentError
 from fungrad.forward import jvp
 from fungrad.testing.compare import (
+    DEFAULTS,
     Flat,
     Point,
     Tolerance,
@@ -82,7 +83,7 @@ def check_derivatives(
     out_names: Sequence[str],
     order: int,
     modes: Sequence[str] = ("fwd", "rev"),
-    tolerance: Tolerance = Tolerance(),
+    tolerance: Tolerance = DEFAULTS,
     first: bool = True,
 ) -> None:
     """Check a flat function of float arrays, then its derivatives along random directions as functions of these arrays.

@@ -18,7 +18,7 @@ from fungrad.passes.prune import prune
 from fungrad.primitives.shape import Reshape, Slice, Transpose
 from fungrad.testing.batch_rules import Vary, check_batch_rule
 from fungrad.testing.batching import check_batch
-from fungrad.testing.compare import DEFAULT, compare_values
+from fungrad.testing.compare import compare_values
 from fungrad.testing.functions import check_derivatives
 from fungrad.testing.rules import Rules, check_rules
 from fungrad.testing.values import Untouched, differentiable, layouts, varied
@@ -111,19 +111,19 @@ def _check_meaning(op: Primitive, values: Sequence[Any]) -> None:
     types = [type_of(x) for x in rules.outs]
     inferred = rules.listed(op.infer(*map(type_of, values)))
     assert types == inferred, f"{op.name}: infer says {inferred}, but evaluate returned {types}"
-    tolerance = [DEFAULT[t.dtype] / 10 if t.is_float else 0.0 for t in types]
     cts = rules.cotangents(np.random.default_rng(0))
-    pulled = rules.vjp(cts) if any(map(differentiable, rules.outs)) else []
+    has_rules = any(map(differentiable, rules.outs))
+    nothing = [None] * len(values)
+    pulled = rules.vjp(cts) if has_rules else nothing
     for changed in zip(*map(layouts, values), strict=True):
         what = f"{op.name}, operands with strides {[x.strides for x in changed]}"
         untouched = Untouched(changed)
         other = Rules(op, changed)
-        for x, y, name, rtol in zip(other.outs, rules.outs, rules.out_names, tolerance, strict=True):
-            compare_values(what, [np.asarray(x)], [np.asarray(y)], [name], rtol)
-        for c, e, name in zip(other.vjp(cts) if pulled else [], pulled, rules.names, strict=True):
+        _compare(what, other.outs, rules.outs, rules.out_names, rules.rounding)
+        for c, e, name in zip(other.vjp(cts) if has_rules else nothing, pulled, rules.names, strict=True):
             assert (c is None) == (e is None), f"{what}: the cotangent of {name} depends on the layout"
             if c is not None:
-                compare_values(what, [np.asarray(c)], [np.asarray(e)], [name], DEFAULT[e.dtype] / 10)
+                _compare(what, [c], [e], [name], rules.rounding)
         untouched.check(what)
     if op.multiple:
         _check_restricted(op, values, rules)
@@ -139,7 +139,7 @@ def _check_restricted(op: Primitive, values: Sequence[Any], rules: Rules) -> Non
         outs = smaller.evaluate(*[x for x, flag in zip(values, taken, strict=True) if flag])
         expected = [x for x, flag in zip(rules.outs, given, strict=True) if flag]
         names = [name for name, flag in zip(rules.out_names, given, strict=True) if flag]
-        compare_values(f"{op.name}, restricted to {used}", list(outs), expected, names, 1e-6)
+        _compare(f"{op.name}, restricted to {used}", list(outs), expected, names, rules.rounding)
 
 
 def _check_nothing_in_vain(op: Primitive, values: Sequence[Any]) -> None:
@@ -166,11 +166,10 @@ def _check_transformations(op: Primitive, values: Sequence[Any], rng: np.random.
     rules = Rules(op, values)
     tangents = rules.tangents(rng)
     out, pushed = jvp(lambda *xs: bind(op, *xs), tuple(values), tuple(tangents))
-    exact = [0.0] * len(rules.outs)
-    _compare(f"jvp of {op.name}", rules.listed(out), rules.outs, rules.out_names, exact)
+    _compare(f"jvp of {op.name}", rules.listed(out), rules.outs, rules.out_names, 0.0)
     every = rules.jvp(tangents)
     zeros = [np.zeros(x.shape, x.dtype)[()] if t is None else t for t, x in zip(every, rules.outs, strict=True)]
-    _compare(f"jvp of {op.name}: the tangent of", rules.listed(pushed), zeros, rules.out_names, exact)
+    _compare(f"jvp of {op.name}: the tangent of", rules.listed(pushed), zeros, rules.out_names, 0.0)
     _check_own([*rules.listed(out), *rules.listed(pushed)], [*values, *tangents])
     if any(rules.floats) and any(map(differentiable, rules.outs)):
         _check_reverse(rules, rng)
@@ -198,17 +197,18 @@ def _check_reverse(rules: Rules, rng: np.random.Generator) -> None:
     given = rules.of_results(cts)
     out, pullback = vjp(f, *xs)
     outs, out_names = rules.of_results(rules.outs), rules.of_results(rules.out_names)
-    _compare(f"vjp of {op.name}", out, outs, out_names, [0.0] * len(outs))
+    _compare(f"vjp of {op.name}", out, outs, out_names, 0.0)
     rule = rules.of_operands(rules.vjp(cts))
     expected = [np.zeros_like(x)[()] if c is None else np.array(c)[()] for c, x in zip(rule, xs, strict=True)]
-    exact = [DEFAULT[x.dtype] / 1e5 for x in xs]
     found = pullback(given)
-    _compare(f"vjp of {op.name}: the cotangent of", found, expected, names, exact)
+    _compare(f"vjp of {op.name}: the cotangent of", found, expected, names, rules.rounding / 10)
     _check_own([*out, *found], [*values, *given])
     for c in found:  # spoil them all: nothing else may notice
         if isinstance(c, np.ndarray):
             c[...] = np.nan
-    _compare(f"vjp of {op.name}, the second time: the cotangent of", pullback(given), expected, names, exact)
+    _compare(
+        f"vjp of {op.name}, the second time: the cotangent of", pullback(given), expected, names, rules.rounding / 10
+    )
 
     def scalar(*ys: Any) -> Any:
         return sum(np.sum(w * y) for w, y in zip(given, f(*ys), strict=True))
@@ -221,16 +221,12 @@ def _check_reverse(rules: Rules, rng: np.random.Generator) -> None:
         if argnums:
             some = grad(scalar, argnums)(*xs)
             what = f"grad of <w, {op.name}> for argnums {argnums}: the gradient by"
-            chosen = ([group[i] for i in argnums] for group in (expected, names, exact))
-            _compare(what, some, *chosen)
+            _compare(what, some, [expected[i] for i in argnums], [names[i] for i in argnums], rules.rounding)
 
 
-def _compare(
-    what: str, found: Sequence[Any], expected: Sequence[Any], names: Sequence[str], rtol: Sequence[float]
-) -> None:
-    assert len(found) == len(expected), f"{what}: {len(found)} arrays, expected {len(expected)}"
-    for x, e, name, allowed in zip(found, expected, names, rtol, strict=True):
-        compare_values(what, [np.asarray(x)], [np.asarray(e)], [name], allowed)
+def _compare(what: str, found: Sequence[Any], expected: Sequence[Any], names: Sequence[str], rtol: float) -> None:
+    arrays = [list(map(np.asarray, xs)) for xs in (found, expected)]
+    compare_values(what, *arrays, names, rtol)
 
 
 def _check_own(found: Sequence[Any], others: Sequence[Any]) -> None:
@@ -270,7 +266,4 @@ def check_compiled(op: Primitive, values: Sequence[Any], rng: np.random.Generato
     with np.errstate(all="ignore"):
         expected, found = everything(*given), jit(everything)(*given)
     for what, e, c in zip(("jit of", "jit of derivatives of", "jit of vmap of"), expected, found, strict=True):
-        rtol = [DEFAULT.get(x.dtype, 0.0) / 100 for x in e]
-        if any(x.dtype == np.float32 for x in (*values, *rules.outs)):
-            rtol = [max(r, DEFAULT[np.dtype(np.float32)] / 10) if r else r for r in rtol]
-        _compare(f"{what} {op.name}", c, e, [f"result {i}" for i in range(len(e))], rtol)
+        _compare(f"{what} {op.name}", c, e, [f"result {i}" for i in range(len(e))], rules.rounding)

@@ -25,9 +25,7 @@ INTEGERS = tuple(np.dtype(kind) for kind in ("i8", "i4", "i2", "i1", "u8", "u4",
 DTYPES = (*FLOATS, *INTEGERS, np.dtype(np.bool_))
 
 
-def shapes(
-    min_dims: int = 0, max_dims: int = 3, min_side: int = 0, max_side: int = 3
-) -> st.SearchStrategy[Shape]:
+def shapes(min_dims: int = 0, max_dims: int = 3, min_side: int = 0, max_side: int = 3) -> st.SearchStrategy[Shape]:
     """Shapes with so many axes of such extents; by default 0-d and empty ones are among them."""
     return st.lists(st.integers(min_side, max_side), min_size=min_dims, max_size=max_dims).map(tuple)
 
@@ -111,4 +109,3 @@ def pytrees(
 
 def _drawn(draw: st.DrawFn, x: Any) -> Any:
     return draw(x) if isinstance(x, st.SearchStrategy) else x
-

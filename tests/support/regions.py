@@ -1,4 +1,4 @@
-"""Examples of the primitives that contain graphs or functions: for each some applications, smooth where they are drawn."""
+"""Examples of the primitives that contain graphs or functions, smooth where they are drawn."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ I64 = np.int64
 
 
 class RegionExample(NamedTuple):
-    """A primitive and how its operands are drawn: float operands uniformly between -1 and 1, the others by themselves."""
+    """A primitive and how its operands are drawn; floats lie between -1 and 1."""
 
     op: Primitive
     operands: tuple[Any, ...]  # for each its shape if it is a float, or (dtype, low, high) of a 0-d integer

@@ -1,0 +1,51 @@
+"""Every primitive under every composition of transformations: 50 drawn examples of each, and 1,000 behind the marker."""
+
+import random
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import Phase, find, settings
+
+from fungrad.testing import check_compositions
+from fungrad.trace import bind
+from tests.support.examples import EXAMPLES, redrawn
+from tests.support.regions import REGIONS
+
+EXAMPLES_OF_A_SHAPE = 50
+SHAPES = 20  # of the long test
+
+
+def _has_elements(application):
+    """Small, not empty, and of more than one element where it can be."""
+    op, inputs = application
+    out = np.asarray(op.evaluate(*inputs))
+    return 1 <= out.size <= 12 and all(1 <= x.size <= 12 for x in inputs) and any(x.size > 1 for x in inputs)
+
+
+def check(name, seed):
+    """All compositions of one drawn application, at 50 draws of its operands."""
+    rng = np.random.default_rng(seed)
+    if name in REGIONS:
+        options = REGIONS[name](np.float64)
+        example = options[rng.integers(len(options))]
+        op, rows = example.op, [example.drawn(rng, np.float64) for _ in range(EXAMPLES_OF_A_SHAPE)]
+    else:
+        first = settings(
+            max_examples=2000, database=None, derandomize=False, phases=[Phase.generate]
+        )  # not the simplest
+        application = find(EXAMPLES[name](np.float64), _has_elements, settings=first, random=random.Random(seed))
+        op, rows = application.op, [redrawn(application, rng) for _ in range(EXAMPLES_OF_A_SHAPE)]
+    check_compositions(partial(bind, op), [tuple(row) for row in rows], seed)
+
+
+@pytest.mark.parametrize("name", [*EXAMPLES, *REGIONS])
+def test_compositions(name):
+    check(name, 0)
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("name", [*EXAMPLES, *REGIONS])
+def test_compositions_of_many_shapes(name):
+    for seed in range(1, SHAPES + 1):
+        check(name, seed)
