@@ -5,8 +5,9 @@ Of a function f with results y, and a number s, two functions are transformed:
     F(x, s) = s y        and        phi(x, s) = sum of w F * F, with fixed random w,
 
 so that every composition has something to differentiate twice, also where f is linear, or constant, or takes integers.
-First derivatives are compared with differences of F, second ones with differences of first ones and with each other,
-batches with a loop of calls, and what is compiled with what is interpreted. Programs are compiled once for all examples.
+First derivatives are compared with differences of F, second ones with differences of first ones and with each
+other, batches with a loop of calls, and what is compiled with what is interpreted. Programs are compiled once for all
+examples.
 """
 
 from __future__ import annotations
@@ -31,10 +32,12 @@ from fungrad.testing.values import differentiable, random_direction, random_like
 from fungrad.vmapped import vmap
 
 Function = Callable[..., Any]
-SAME = 1e-10  # what is computed in two ways, relative to the largest number
+SAME = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-5}  # of two ways, relative to the largest number
 
 
-def check_compositions(f: Function, examples: Sequence[Sequence[Any]], seed: int = 0) -> None:
+def check_compositions(
+    f: Function, examples: Sequence[Sequence[Any]], smooth: Function | None = None, seed: int = 0
+) -> None:
     """Check a function under f, grad, jvp, vjp, vmap, jit, jit(grad), grad(jit), vmap(grad), grad(vmap), jvp(vjp),
     vjp(vjp), jit(vmap(grad)) and hessian.
 
@@ -42,6 +45,8 @@ def check_compositions(f: Function, examples: Sequence[Sequence[Any]], seed: int
         f: a function of pytrees of arrays, written in NumPy, that returns a pytree of arrays; floats are float64. It is
             smooth at the examples.
         examples: tuples of its arguments, all of the same structures, shapes and dtypes.
+        smooth: the function whose derivative is meant, where that is not `f`; for example the identity for a rounding
+            with a straight-through derivative.
         seed: of directions and weights.
 
     Raises:
@@ -59,29 +64,43 @@ def check_compositions(f: Function, examples: Sequence[Sequence[Any]], seed: int
     for number, row in enumerate(rows):
         if list(map(type_of, row)) != types:
             raise ArgumentError(f"check_compositions: example {number} has the types {row}, the first has {types}.")
-    _Compositions(f, structure, [*paths, "s"], rows, rng).check()
+    _Compositions(f, smooth or f, structure, [*paths, "s"], rows, rng).check()
 
 
 class _Compositions:
     """F and phi of the module's docstring, over flat arguments, with what is compared."""
 
     def __init__(
-        self, f: Function, structure: tree.TreeDef, paths: Sequence[str], rows: Sequence[Sequence[Any]], rng: Any
+        self,
+        f: Function,
+        smooth: Function,
+        structure: tree.TreeDef,
+        paths: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+        rng: np.random.Generator,
     ) -> None:
         self.f = f
+        self.smooth = smooth
         self.structure = structure
         self.paths = paths
         self.rows = rows
         self.argnums = tuple(i for i, x in enumerate(rows[0]) if differentiable(x))
         self.names = [paths[i] for i in self.argnums]
+        self.dtypes = [x.dtype for x in self.results(f, rows[0]) if differentiable(x)]
+        self.rounding = max((SAME[dtype] for dtype in self.dtypes), default=SAME[np.dtype(np.float64)])
         outs = self.F(*rows[0])
         self.out_names = [f"result {i}" for i in range(len(outs))]
         self.weights = [random_like(y, rng) for y in outs]
         self.rng = rng
 
-    def F(self, *xs: Any) -> list[Any]:
-        leaves, _, _ = result(self.f, self.f(*tree.unflatten(self.structure, xs[:-1])))
-        return [xs[-1] * (y if differentiable(y) else y.astype(np.float64)) for y in leaves]
+    def results(self, f: Function, xs: Sequence[Any]) -> list[Any]:
+        return result(f, f(*tree.unflatten(self.structure, xs[:-1])))[0]
+
+    def F(self, *xs: Any) -> list[Any]:  # noqa: N802  as in the module's docstring
+        return [xs[-1] * _as_float(y) for y in self.results(self.f, xs)]
+
+    def smooth_F(self, *xs: Any) -> list[Any]:  # noqa: N802
+        return [xs[-1] * _as_float(y) for y in self.results(self.smooth, xs)]
 
     def phi(self, *xs: Any) -> Any:
         return self.total(self.F(*xs))
@@ -115,11 +134,11 @@ class _Compositions:
 
     def same(self, name: str, found: Sequence[Any], expected: Sequence[Any], names: Sequence[str]) -> None:
         arrays = [list(map(np.asarray, xs)) for xs in (found, expected)]
-        compare_values(f"{name}, example {self.number}", *arrays, names, SAME)
+        compare_values(f"{name}, example {self.number}", *arrays, names, self.rounding)
 
     def near(self, name: str, found: Any, expected: Slope, scale: Any) -> None:
         """As `same`, for a vector of differences."""
-        bound = DEFAULTS.bound([], np.abs(expected.value) + scale)
+        bound = DEFAULTS.bound(self.dtypes, np.abs(expected.value) + scale)
         off = np.abs(found - expected.value)
         if not np.all((off <= bound + expected.error) & (expected.error <= 10 * bound)):
             raise AssertionError(
@@ -132,14 +151,14 @@ class _Compositions:
         if self.number == 0:
             self.graph = make_graph(self.F)(*row)
         self.same("f", evaluate(self.graph, *row), value, self.out_names)
-        xs, F = self.floats(row), self.around(row, self.F)
+        xs, F, smooth_F = self.floats(row), self.around(row, self.F), self.around(row, self.smooth_F)
         direction = [random_direction(x, self.rng) for x in xs]
 
         def at(s: float) -> Any:
-            ys = F(*(x + s * v for x, v in zip(xs, direction, strict=True)))
+            ys = smooth_F(*(x + s * v for x, v in zip(xs, direction, strict=True)))
             return np.array([*_vector(ys), size_of_inner(self.weights, ys)[0], self.total(ys)])
 
-        expected = slope(at, lambda v: 0.1 * DEFAULTS.bound([], np.abs(v)))
+        expected = slope(at, lambda v: 0.1 * DEFAULTS.bound(self.dtypes, np.abs(v)))
         out, pushed = jvp(F, xs, direction)
         self.same("jvp", out, value, self.out_names)
         tangents = _vector(pushed)
@@ -164,7 +183,7 @@ class _Compositions:
         def at(s: float) -> Any:
             return _vector(pulled(*(x + s * v for x, v in zip(xs, direction, strict=True))))
 
-        expected = slope(at, lambda v: 0.1 * DEFAULTS.bound([], np.abs(v)))
+        expected = slope(at, lambda v: 0.1 * DEFAULTS.bound(self.dtypes, np.abs(v)))
         _, tangents = jvp(pulled, xs, direction)
         for name, found in (("jvp(vjp)", tangents), ("vjp(vjp)", vjp(pulled, *xs)[1](direction))):
             vector = _vector(found)
@@ -207,6 +226,11 @@ class _Compositions:
             self.same("vmap", [x[number] for x in results], value, self.out_names)
             for name, rows in found.items():
                 self.same(name, [x[number] for x in rows], expected, self.names)
+
+
+def _as_float(y: Any) -> Any:
+    """A result in float64; of large integers, which are no numbers to take differences of, the last bits."""
+    return (y % 8 if y.dtype.kind in "iu" else y).astype(np.float64)
 
 
 def _vector(values: Sequence[Any]) -> Any:

@@ -262,7 +262,8 @@ def redrawn(application: Application, rng: np.random.Generator) -> Sequence[Any]
     """Other operands of the same types, where the primitive is smooth."""
     op, inputs = application
     if isinstance(op, Elementwise):
-        return row_operands(op.row, rng, inputs[-1].shape, inputs[-1].dtype)
+        operands = row_operands(op.row, rng, inputs[-1].shape, inputs[-1].dtype)
+        return [np.where(x == 0, 1, x) for x in operands] if op.row.startswith("logical") else operands
     other = vary(op)
     scale = rng.uniform(0.6, 1.2)
     return [
