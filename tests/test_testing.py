@@ -78,12 +78,11 @@ def test_the_message_says_which_element_is_wrong(place):
         AssertionError, match=rf"jvp of f, along .* of x: the tangent of the result\[{place}\] is .*step"
     ):
         check_grads(wrong_at(place), (X,), modes="fwd")
-    right = np.cos(X[place])
     with pytest.raises(AssertionError, match=rf"vjp of f: the cotangent of x\[{place}\] is .* expected .*step") as info:
         check_grads(wrong_at(place), (X,), modes="rev")
     found, expected = (float(str(info.value).split(word)[1].split()[0].rstrip(",")) for word in (" is ", "expected "))
     assert found / expected == pytest.approx(1.001, rel=1e-6)
-    assert abs(expected) / 1.5 - 1e-6 <= abs(right) * 1.0 + 1e-6
+    assert 0.5 <= abs(expected / np.cos(X[place])) <= 1.5  # the random cotangent there
 
 
 def test_a_second_derivative_that_is_wrong_is_found_there():
@@ -115,14 +114,14 @@ WRONG_VJPS = {
     "no cotangent": (lambda x: (np.sin(x), lambda ct: ()), "structure"),
     "no pair": (lambda x: np.sin(x), "pair"),
     "another result": (lambda x: (np.cos(x), lambda ct: (ct * np.cos(x),)), r"the result\[\d\] is"),
-    "not linear": (lambda x: (np.sin(x), lambda ct: (ct * np.cos(x) + 1e-3,)), "zero"),
+    "a constant more": (lambda x: (np.sin(x), lambda ct: (ct * np.cos(x) + 1e-3,)), r"the cotangent of x\[0\] is"),
 }
 
 
 @pytest.mark.parametrize("name", WRONG_VJPS)
 def test_wrong_pullbacks_are_caught(name):
     f_vjp, message = WRONG_VJPS[name]
-    with pytest.raises(AssertionError, match=message if name != "not linear" else ""):
+    with pytest.raises(AssertionError, match=message):
         check_vjp(np.sin, f_vjp, (X,))
 
 

@@ -99,8 +99,17 @@ class _Compositions:
     def F(self, *xs: Any) -> list[Any]:  # noqa: N802  as in the module's docstring
         return [xs[-1] * _as_float(y) for y in self.results(self.f, xs)]
 
-    def smooth_F(self, *xs: Any) -> list[Any]:  # noqa: N802
-        return [xs[-1] * _as_float(y) for y in self.results(self.smooth, xs)]
+    def smooth_F(self, row: Sequence[Any]) -> Function:  # noqa: N802
+        """F near a row, as its derivative sees it."""
+        if self.smooth is self.f:
+            return self.F
+        start, value = (list(map(_as_float, self.results(f, row))) for f in (self.smooth, self.f))
+
+        def moved(*xs: Any) -> list[Any]:
+            ys = map(_as_float, self.results(self.smooth, xs))
+            return [xs[-1] * (v + (y - y0)) for v, y, y0 in zip(value, ys, start, strict=True)]
+
+        return moved
 
     def phi(self, *xs: Any) -> Any:
         return self.total(self.F(*xs))
@@ -151,7 +160,7 @@ class _Compositions:
         if self.number == 0:
             self.graph = make_graph(self.F)(*row)
         self.same("f", evaluate(self.graph, *row), value, self.out_names)
-        xs, F, smooth_F = self.floats(row), self.around(row, self.F), self.around(row, self.smooth_F)
+        xs, F, smooth_F = self.floats(row), self.around(row, self.F), self.around(row, self.smooth_F(row))
         direction = [random_direction(x, self.rng) for x in xs]
 
         def at(s: float) -> Any:
@@ -177,11 +186,14 @@ class _Compositions:
         direction = [random_direction(x, self.rng) for x in xs]
         every = tuple(range(len(xs)))
 
+        smooth_F = self.around(row, self.smooth_F(row))
+
         def pulled(*ys: Any) -> list[Any]:
             return list(vjp(F, *ys)[1](self.weights))
 
         def at(s: float) -> Any:
-            return _vector(pulled(*(x + s * v for x, v in zip(xs, direction, strict=True))))
+            moved = (x + s * v for x, v in zip(xs, direction, strict=True))
+            return _vector(vjp(smooth_F, *moved)[1](self.weights))
 
         expected = slope(at, lambda v: 0.1 * DEFAULTS.bound(self.dtypes, np.abs(v)))
         _, tangents = jvp(pulled, xs, direction)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fungrad.errors import MissingPackageError
-from fungrad.ir.types import ArrayType, array_type
+from fungrad.ir.types import ArrayType, DType, array_type
 from fungrad.testing.values import layouts as other_layouts
 
 try:
@@ -20,9 +20,9 @@ except ImportError as error:  # pragma: no cover
 
 Shape = tuple[int, ...]
 
-FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
-INTEGERS = tuple(np.dtype(kind) for kind in ("i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1"))
-DTYPES = (*FLOATS, *INTEGERS, np.dtype(np.bool_))
+FLOATS: tuple[DType, ...] = (np.dtype(np.float64), np.dtype(np.float32))
+INTEGERS: tuple[DType, ...] = tuple(np.dtype(kind) for kind in ("i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1"))
+DTYPES: tuple[DType, ...] = (*FLOATS, *INTEGERS, np.dtype(np.bool_))
 
 
 def shapes(min_dims: int = 0, max_dims: int = 3, min_side: int = 0, max_side: int = 3) -> st.SearchStrategy[Shape]:

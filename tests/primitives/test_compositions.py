@@ -1,26 +1,17 @@
 """Every primitive under every composition of transformations: 50 examples of each, and 1,000 behind the marker."""
 
-import random
 from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import Phase, find, settings
 
 from fungrad.testing import check_compositions
 from fungrad.trace import bind
-from tests.support.examples import EXAMPLES, redrawn, smooth_part
+from tests.support.examples import EXAMPLES, application_with_elements, redrawn, smooth_part
 from tests.support.regions import REGIONS
 
 EXAMPLES_OF_A_SHAPE = 50
 SHAPES = 20  # of the long test
-
-
-def _has_elements(application):
-    """Small, not empty, and of more than one element where it can be."""
-    op, inputs = application
-    out = np.asarray(op.evaluate(*inputs))
-    return 1 <= out.size <= 12 and all(1 <= x.size <= 12 for x in inputs) and any(x.size > 1 for x in inputs)
 
 
 def check(name, seed):
@@ -31,10 +22,7 @@ def check(name, seed):
         example = options[rng.integers(len(options))]
         op, rows = example.op, [example.drawn(rng, np.float64) for _ in range(EXAMPLES_OF_A_SHAPE)]
     else:
-        first = settings(
-            max_examples=2000, database=None, derandomize=False, phases=[Phase.generate]
-        )  # not the simplest
-        application = find(EXAMPLES[name](np.float64), _has_elements, settings=first, random=random.Random(seed))
+        application = application_with_elements(name, seed)
         op, rows = application.op, [redrawn(application, rng) for _ in range(EXAMPLES_OF_A_SHAPE)]
     check_compositions(partial(bind, op), [tuple(row) for row in rows], smooth_part(op), seed)
 

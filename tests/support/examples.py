@@ -6,10 +6,12 @@ derivatives can be checked element by element.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from hypothesis import Phase, find, settings
 from hypothesis import strategies as st
 
 from fungrad.ir.primitive import Primitive
@@ -233,6 +235,18 @@ EXAMPLES: dict[str, Callable[[Any], Strategy]] = {
     "Threefry": _threefry,
 }
 """From a name and a float dtype to a strategy of applications."""
+
+
+def application_with_elements(name: str, seed: int) -> Application:
+    """A random application of a primitive in float64: small, but not empty, and of more than one element."""
+
+    def has_elements(application: Application) -> bool:
+        op, inputs = application
+        sizes = [np.size(op.evaluate(*inputs)), *(x.size for x in inputs)]
+        return min(sizes) >= 1 and max(sizes) <= 12 and max(sizes[1:]) > 1
+
+    first = settings(max_examples=2000, database=None, derandomize=False, phases=[Phase.generate])
+    return find(EXAMPLES[name](np.float64), has_elements, settings=first, random=random.Random(seed))
 
 
 def smooth_part(op: Primitive) -> Callable[..., Any] | None:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from hypothesis import strategies as st
 
 from fungrad.ir.graph import Graph
 from fungrad.ir.primitive import Primitive
@@ -17,9 +16,7 @@ from fungrad.regions.inline import CustomJvp, CustomVjp, Remat
 from fungrad.regions.scan import Scan
 from fungrad.regions.switch import Switch
 from fungrad.regions.while_loop import While
-from fungrad.testing.strategies import rngs
 from fungrad.trace import trace
-from tests.support.examples import Application
 
 I64 = np.int64
 
@@ -145,12 +142,3 @@ REGIONS: dict[str, Callable[[Any], list[RegionExample]]] = {
     "Call": _calls,
 }
 """From a name and a float dtype to examples."""
-
-
-def region_applications(name: str, dtype: Any) -> st.SearchStrategy[Application]:
-    """Applications of the region of that name."""
-    return st.builds(
-        lambda example, rng: Application(example.op, example.drawn(rng, dtype)),
-        st.sampled_from(REGIONS[name](dtype)),
-        rngs(),
-    )
