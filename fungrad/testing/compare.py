@@ -125,19 +125,26 @@ def compare_types(what: str, found: Sequence[Any], expected: Sequence[Any], name
 
 
 def compare_values(what: str, found: Sequence[Any], expected: Sequence[Any], names: Sequence[str], rtol: float) -> None:
-    """Raise AssertionError unless arrays are equal up to rounding; says where they differ most."""
+    """Raise AssertionError unless arrays are equal up to rounding; says where they differ most.
+
+    Args:
+        what: what the message begins with.
+        found: arrays or NumPy scalars.
+        expected: those they should be.
+        names: what the message calls each.
+        rtol: how far floats may be off, relative to the largest of their array or to 1.
+    """
     compare_types(what, found, expected, names)
-    for x, y, name in zip(found, expected, names, strict=True):
-        if x.dtype.kind != "f":
-            wrong = np.atleast_1d(np.asarray(x != y)).astype(float)
-        else:
-            same = (np.asarray(x) == y) | (np.isnan(x) & np.isnan(y))
-            off = np.abs(np.asarray(x, np.float64) - np.asarray(y, np.float64))
+    for x, y, name in zip(map(np.asarray, found), map(np.asarray, expected), names, strict=True):
+        if x.dtype.kind == "f":
+            same = (x == y) | (np.isnan(x) & np.isnan(y))
+            off = np.abs(x.astype(np.float64) - y)
             scale = np.max(np.abs(y), initial=1.0, where=np.isfinite(y))
-            wrong = np.atleast_1d(np.where(same, 0.0, np.where(off <= rtol * scale, 0.0, off)))
-            wrong = np.where(np.isnan(wrong), np.inf, wrong)
+            wrong = np.where(same | (off <= rtol * scale), 0.0, np.where(np.isnan(off), np.inf, off))
+        else:
+            wrong = (x != y).astype(float)
         if np.any(wrong):
-            at = np.unravel_index(np.argmax(wrong), np.shape(x)) if np.ndim(x) else ()
+            at = np.unravel_index(np.argmax(wrong), x.shape) if x.ndim else ()
             raise AssertionError(f"{what}: {element(name, at)} is {x[at]!s}, expected {y[at]!s} (allowed: {rtol:.2g})")
 
 

@@ -142,8 +142,7 @@ class _Compositions:
         self._check_batches(values, gradients)
 
     def same(self, name: str, found: Sequence[Any], expected: Sequence[Any], names: Sequence[str]) -> None:
-        arrays = [list(map(np.asarray, xs)) for xs in (found, expected)]
-        compare_values(f"{name}, example {self.number}", *arrays, names, self.rounding)
+        compare_values(f"{name}, example {self.number}", found, expected, names, self.rounding)
 
     def near(self, name: str, found: Any, expected: Slope, scale: Any) -> None:
         """As `same`, for a vector of differences."""

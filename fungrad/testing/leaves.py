@@ -62,8 +62,8 @@ def floats(values: Sequence[Any], leaves: Sequence[Any]) -> list[Any]:
 
 def pair(name: str, form: str, found: Any) -> tuple[Any, Any]:
     """What an implementation under test returned, if it is a pair."""
-    is_pair = isinstance(found, tuple) and len(found) == 2
-    assert is_pair, f"{name} must return a pair {form}, got {type(found).__name__}"
+    if not (isinstance(found, tuple) and len(found) == 2):
+        raise AssertionError(f"{name} must return a pair {form}, got {type(found).__name__}")
     return found
 
 

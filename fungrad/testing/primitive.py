@@ -119,11 +119,11 @@ def _check_meaning(op: Primitive, values: Sequence[Any]) -> None:
         what = f"{op.name}, operands with strides {[x.strides for x in changed]}"
         untouched = Untouched(changed)
         other = Rules(op, changed)
-        _compare(what, other.outs, rules.outs, rules.out_names, rules.rounding)
+        compare_values(what, other.outs, rules.outs, rules.out_names, rules.rounding)
         for c, e, name in zip(other.vjp(cts) if has_rules else nothing, pulled, rules.names, strict=True):
             assert (c is None) == (e is None), f"{what}: the cotangent of {name} depends on the layout"
             if c is not None:
-                _compare(what, [c], [e], [name], rules.rounding)
+                compare_values(what, [c], [e], [name], rules.rounding)
         untouched.check(what)
     if op.multiple:
         _check_restricted(op, values, rules)
@@ -139,7 +139,7 @@ def _check_restricted(op: Primitive, values: Sequence[Any], rules: Rules) -> Non
         outs = smaller.evaluate(*[x for x, flag in zip(values, taken, strict=True) if flag])
         expected = [x for x, flag in zip(rules.outs, given, strict=True) if flag]
         names = [name for name, flag in zip(rules.out_names, given, strict=True) if flag]
-        _compare(f"{op.name}, restricted to {used}", list(outs), expected, names, rules.rounding)
+        compare_values(f"{op.name}, restricted to {used}", list(outs), expected, names, rules.rounding)
 
 
 def _check_nothing_in_vain(op: Primitive, values: Sequence[Any]) -> None:
@@ -166,10 +166,10 @@ def _check_transformations(op: Primitive, values: Sequence[Any], rng: np.random.
     rules = Rules(op, values)
     tangents = rules.tangents(rng)
     out, pushed = jvp(lambda *xs: bind(op, *xs), tuple(values), tuple(tangents))
-    _compare(f"jvp of {op.name}", rules.listed(out), rules.outs, rules.out_names, 0.0)
+    compare_values(f"jvp of {op.name}", rules.listed(out), rules.outs, rules.out_names, 0.0)
     every = rules.jvp(tangents)
     zeros = [np.zeros(x.shape, x.dtype)[()] if t is None else t for t, x in zip(every, rules.outs, strict=True)]
-    _compare(f"jvp of {op.name}: the tangent of", rules.listed(pushed), zeros, rules.out_names, 0.0)
+    compare_values(f"jvp of {op.name}: the tangent of", rules.listed(pushed), zeros, rules.out_names, 0.0)
     _check_own([*rules.listed(out), *rules.listed(pushed)], [*values, *tangents])
     if any(rules.floats) and any(map(differentiable, rules.outs)):
         _check_reverse(rules, rng)
@@ -197,16 +197,16 @@ def _check_reverse(rules: Rules, rng: np.random.Generator) -> None:
     given = rules.of_results(cts)
     out, pullback = vjp(f, *xs)
     outs, out_names = rules.of_results(rules.outs), rules.of_results(rules.out_names)
-    _compare(f"vjp of {op.name}", out, outs, out_names, 0.0)
+    compare_values(f"vjp of {op.name}", out, outs, out_names, 0.0)
     rule = rules.of_operands(rules.vjp(cts))
     expected = [np.zeros_like(x)[()] if c is None else np.array(c)[()] for c, x in zip(rule, xs, strict=True)]
     found = pullback(given)
-    _compare(f"vjp of {op.name}: the cotangent of", found, expected, names, rules.rounding / 10)
+    compare_values(f"vjp of {op.name}: the cotangent of", found, expected, names, rules.rounding / 10)
     _check_own([*out, *found], [*values, *given])
     for c in found:  # spoil them all: nothing else may notice
         if isinstance(c, np.ndarray):
             c[...] = np.nan
-    _compare(
+    compare_values(
         f"vjp of {op.name}, the second time: the cotangent of", pullback(given), expected, names, rules.rounding / 10
     )
 
@@ -221,12 +221,7 @@ def _check_reverse(rules: Rules, rng: np.random.Generator) -> None:
         if argnums:
             some = grad(scalar, argnums)(*xs)
             what = f"grad of <w, {op.name}> for argnums {argnums}: the gradient by"
-            _compare(what, some, [expected[i] for i in argnums], [names[i] for i in argnums], rules.rounding)
-
-
-def _compare(what: str, found: Sequence[Any], expected: Sequence[Any], names: Sequence[str], rtol: float) -> None:
-    arrays = [list(map(np.asarray, xs)) for xs in (found, expected)]
-    compare_values(what, *arrays, names, rtol)
+            compare_values(what, some, [expected[i] for i in argnums], [names[i] for i in argnums], rules.rounding)
 
 
 def _check_own(found: Sequence[Any], others: Sequence[Any]) -> None:
@@ -266,4 +261,4 @@ def check_compiled(op: Primitive, values: Sequence[Any], rng: np.random.Generato
     with np.errstate(all="ignore"):
         expected, found = everything(*given), jit(everything)(*given)
     for what, e, c in zip(("jit of", "jit of derivatives of", "jit of vmap of"), expected, found, strict=True):
-        _compare(f"{what} {op.name}", c, e, [f"result {i}" for i in range(len(e))], rules.rounding)
+        compare_values(f"{what} {op.name}", c, e, [f"result {i}" for i in range(len(e))], rules.rounding)
