@@ -50,7 +50,7 @@ def test_every_region_has_examples():
 @each
 @each_float
 def test_primitive(name, dtype):
-    @settings(max_examples=8)
+    @settings(max_examples=6)
     @given(EXAMPLES[name](dtype))
     def check(application):
         op, inputs = application
