@@ -11,6 +11,7 @@ from fungrad.api import make_graph as make_graph
 from fungrad.api import stop_gradient as stop_gradient
 from fungrad.api import value_and_grad as value_and_grad
 from fungrad.api import vjp as vjp
+from fungrad.compilation import log_compiles as log_compiles
 from fungrad.custom import checkpoint as checkpoint
 from fungrad.custom import custom_jvp as custom_jvp
 from fungrad.custom import custom_vjp as custom_vjp

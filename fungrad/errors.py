@@ -60,7 +60,7 @@ class NotDifferentiableError(FungradError, TypeError):
 
 
 class StaticArgumentError(FungradError, TypeError):
-    """A static argument of `jit` is unhashable, or its position or name does not exist."""
+    """An option of `jit` is wrong: a static argument is unhashable, or what is named does not exist."""
 
 
 class MissingPackageError(FungradError, ImportError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Sequence
 from types import MethodType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,27 +19,23 @@ from fungrad.arguments import (
     leaf_paths,
     parameter_names,
 )
-from fungrad.errors import CompileError, StaticArgumentError
+from fungrad.compilation import Origin, Phases, remember_origin
+from fungrad.compile_reasons import Layout, Signature, place, reason
+from fungrad.errors import CompileError
 from fungrad.evaluate import evaluate
 from fungrad.ir.graph import Graph
 from fungrad.ir.printing import identifiers
 from fungrad.ir.types import BOOL, INT, ArrayType, DType, type_of
+from fungrad.jit.forks import LOCK
+from fungrad.signature import check_static, checked_threads, donated_arguments, spelling, static_arguments
 from fungrad.trace import Tracer, bind, concrete_value, recording_program, trace
 
 if TYPE_CHECKING:
+    from fungrad.explain import Explanation
     from fungrad.jit.python_call import NativeCall
     from fungrad.jit.runtime import Compiled
 
 Function = Callable[..., Any]
-
-
-class _Layout(NamedTuple):
-    """How the arguments of a call divide into traced and static ones. Part of the signature: compares by value."""
-
-    given: int  # how many positional arguments
-    traced: tuple[int, ...]  # positions
-    keys: tuple[str, ...]  # traced keyword arguments, sorted
-    static: tuple[tuple[str, type, Any, str], ...]
 
 
 class _Shortcut(NamedTuple):
@@ -60,6 +55,7 @@ class _Program(NamedTuple):
     structure: tree.TreeDef  # of the result
     fixed: list[tuple[int, Any]]  # leaves of the result that no input influences, by position
     numbers: list[Any]  # for each other leaf, the Python number type to return, or None for arrays
+    donated: tuple[int, ...]  # leaves of the arguments that results may be written over
     shortcuts: list[_Shortcut]  # none or one
 
 
@@ -70,14 +66,19 @@ _PYTHON_NUMBERS: dict[DType, type] = {BOOL: bool, INT: int, np.dtype(np.float64)
 class Jitted:
     """A compiled function; see `jit`."""
 
-    def __init__(self, f: Function, static_argnums: Any, static_argnames: Any) -> None:
+    def __init__(
+        self, f: Function, static_argnums: Any, static_argnames: Any, donate_argnums: Any, threads: int | None
+    ) -> None:
         check_callable("jit", f)
         functools.update_wrapper(self, f, updated=())
         self._f = f
-        self._static_positions, self._static_names = _static_arguments(f, static_argnums, static_argnames)
-        self._programs: dict[Any, _Program] = {}
+        self._static_positions, self._static_names = static_arguments(f, static_argnums, static_argnames)
+        self._donated = donated_arguments(f, donate_argnums, self._static_positions)
+        self._threads = checked_threads(threads)
+        self._programs: dict[Signature, _Program] = {}
         self._shortcuts: tuple[_Shortcut, ...] = ()  # of the last signatures
-        from fungrad.jit.call import Call, compiled  # here, since `import fungrad` should not pay for the compiler
+        with LOCK:
+            from fungrad.jit.call import Call, compiled  # here, since `import fungrad` should not pay for the compiler
 
         self._call, self._code = Call, compiled
 
@@ -106,7 +107,7 @@ class Jitted:
         elif tracers:
             outs = bind(self._call(program.graph), *values) if program.graph.outputs else ()
         elif program.graph.outputs:
-            outs = self._code(program.graph)(values)
+            outs = self._code(program.graph, program.donated, self._threads)(values)
             if not (kwargs or layout.static):
                 self._remember(program, leaves)
         else:
@@ -117,7 +118,7 @@ class Jitted:
         """Try the program first at the next calls."""
         if not program.shortcuts:
             weak = [_PYTHON_NUMBERS[x.dtype] if w else None for x, w in zip(leaves.values, leaves.weak, strict=True)]
-            compiled = self._code(program.graph)
+            compiled = self._code(program.graph, program.donated, self._threads)
             fixed = [(i, leaf.copy if isinstance(leaf, np.ndarray) else lambda x=leaf: x) for i, leaf in program.fixed]
             program.shortcuts.append(
                 _Shortcut(
@@ -140,6 +141,13 @@ class Jitted:
 
         return emit_python(self._compiled(args, kwargs).program)
 
+    def explain(self, *args: Any, **kwargs: Any) -> Explanation:
+        """What is compiled for these arguments, and why so; print it, or read its parts. See `Explanation`."""
+        from fungrad.explain import explain
+
+        program = self._program(*self._read(args, kwargs), args, kwargs)
+        return explain(program.graph, program.donated, self._threads)
+
     def dispatcher(self, *args: Any, **kwargs: Any) -> Any:
         """An `@numba.njit` function of the flat array arguments, to be called from other njit functions.
 
@@ -161,47 +169,52 @@ class Jitted:
         return f"<jit of {function_name(self._f)}>"
 
     def _compiled(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Compiled:
-        return self._code(self._program(*self._read(args, kwargs), args, kwargs).graph)
+        program = self._program(*self._read(args, kwargs), args, kwargs)
+        return self._code(program.graph, program.donated, self._threads)
 
-    def _read(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[_Layout, Leaves]:
+    def _read(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Layout, Leaves]:
         """Separate traced from static arguments, and take the traced ones apart."""
         count = len(args)
         if not kwargs and not self._static_positions:
-            layout = _Layout(count, tuple(range(count)), (), ())
+            layout = Layout(count, tuple(range(count)), (), ())
             return layout, flatten_arguments(args, lambda: self._names(layout))
         fixed = {i % count for i in self._static_positions if -count <= i < count}
         static = [(f"argument {i}", args[i]) for i in sorted(fixed)]
         static += [(k, kwargs[k]) for k in sorted(kwargs) if k in self._static_names]
         for name, value in static:
-            _check_static(name, value)
-        layout = _Layout(
+            check_static(name, value)
+        layout = Layout(
             count,
             tuple(i for i in range(count) if i not in fixed),
             tuple(k for k in sorted(kwargs) if k not in self._static_names),
-            tuple((name, type(value), value, _spelling(value)) for name, value in static),
+            tuple((name, type(value), value, spelling(value)) for name, value in static),
         )
         chosen = [*(args[i] for i in layout.traced), *(kwargs[k] for k in layout.keys)]
         return layout, flatten_arguments(chosen, lambda: self._names(layout))
 
-    def _names(self, layout: _Layout) -> list[str]:
+    def _names(self, layout: Layout) -> list[str]:
         """What the user calls the traced arguments."""
         names = parameter_names(self._f, layout.given)
         return [*(names[i] for i in layout.traced), *layout.keys]
 
-    def _program(self, layout: _Layout, leaves: Leaves, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Program:
+    def _program(self, layout: Layout, leaves: Leaves, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Program:
         """The program for the types of these arguments, traced at the first need."""
         types = tuple([type_of(x) for x in leaves.values])
-        key = (leaves.structure, types, tuple(leaves.weak), layout)
+        key = Signature(leaves.structure, types, tuple(leaves.weak), layout)
         found = self._programs.get(key)
         if found is None:
-            found = self._trace(layout, leaves, types, args, kwargs)
+            phases = Phases()
+            with phases.measure("tracing"):
+                found = self._trace(layout, leaves, types, args, kwargs)
             if not found.captures:
+                why = reason(self._f, self._programs, key, self._names(layout))
+                remember_origin(found.graph, Origin(place(self._f), why, phases))
                 self._programs[key] = found
         return found
 
     def _trace(
         self,
-        layout: _Layout,
+        layout: Layout,
         leaves: Leaves,
         types: tuple[ArrayType, ...],
         args: tuple[Any, ...],
@@ -233,10 +246,26 @@ class Jitted:
         name = identifiers([function_name(self._f)])[0]
         names = identifiers(leaf_paths(leaves.structure, self._names(layout)))
         graph, captures = trace(flat, types, purpose="jit", name=name, names=names, weak=leaves.weak)
-        return _Program(graph, captures, structure, fixed, numbers, [])
+        return _Program(graph, captures, structure, fixed, numbers, self._donated_leaves(layout, leaves), [])
+
+    def _donated_leaves(self, layout: Layout, leaves: Leaves) -> tuple[int, ...]:
+        """The positions of the leaves of donated arguments."""
+        if not self._donated:
+            return ()
+        counts = [child.leaves for child in leaves.structure.children]
+        positions = [*layout.traced, *(-1 for _ in layout.keys)]
+        owners = [position for position, count in zip(positions, counts, strict=True) for _ in range(count)]
+        return tuple(i for i, owner in enumerate(owners) if owner in self._donated)
 
 
-def jit(f: Function | None = None, *, static_argnums: Any = (), static_argnames: Any = ()) -> Any:
+def jit(
+    f: Function | None = None,
+    *,
+    static_argnums: Any = (),
+    static_argnames: Any = (),
+    donate_argnums: Any = (),
+    threads: int | None = None,
+) -> Any:
     """Compile `f` into one native function for each combination of argument types.
 
     Args:
@@ -244,22 +273,27 @@ def jit(f: Function | None = None, *, static_argnums: Any = (), static_argnames:
         static_argnums: positions of arguments that are not traced but part of the program. They are compared by value
             and must be hashable; a new value compiles a new program.
         static_argnames: the same by name.
+        donate_argnums: positions of arguments whose arrays are not needed after the call. Results of the same shape and
+            dtype may be written over them, and are then the very arrays that were passed: `w = step(w, x, y)` updates
+            `w` in place. Arrays that are read-only, not dense, or share memory with another argument are copied.
+        threads: how many threads a call uses at the most. None stands for the environment variable
+            `FUNGRAD_NUM_THREADS`, or for as many as the process may run at once. Results do not depend on it.
 
     Returns:
         A function with the arguments and result of `f`. Python numbers in the result stay Python numbers if NumPy would
         give them; other 0-d results are NumPy scalars. Calling it inside another transformation is allowed. It has the
-        methods `graph`, `source` and `dispatcher`; see `Jitted`.
+        methods `graph`, `source`, `explain` and `dispatcher`; see `Jitted`.
 
     Raises:
-        StaticArgumentError: a static argument does not exist or is not hashable.
+        StaticArgumentError: a static or donated argument does not exist, is both, or is not hashable.
         ConcretizationError: `f` needs a value where only a type is known, as in `if x > 0`.
 
     >>> float(jit(lambda x: np.sum(x * x))(np.array([1.0, 2.0])))
     5.0
     """
     if f is None:
-        return lambda g: Jitted(g, static_argnums, static_argnames)
-    return Jitted(f, static_argnums, static_argnames)
+        return lambda g: Jitted(g, static_argnums, static_argnames, donate_argnums, threads)
+    return Jitted(f, static_argnums, static_argnames, donate_argnums, threads)
 
 
 def _result(program: _Program, outs: Sequence[Any]) -> Any:
@@ -273,50 +307,3 @@ def _result(program: _Program, outs: Sequence[Any]) -> Any:
     for position, leaf in program.fixed:
         leaves.insert(position, leaf.copy() if isinstance(leaf, np.ndarray) else leaf)
     return tree.unflatten(program.structure, leaves)
-
-
-def _static_arguments(f: Function, argnums: Any, argnames: Any) -> tuple[frozenset[int], frozenset[str]]:
-    """The static positions and names; each follows from the other through the signature."""
-    names = {argnames} if isinstance(argnames, str) else set(argnames)
-    given = tuple(argnums) if isinstance(argnums, tuple | list) else (argnums,)
-    try:
-        parameters = list(inspect.signature(f).parameters.values())
-    except (TypeError, ValueError):
-        positional, known, open_ended = [], names, True
-    else:
-        positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        open_ended = any(p.kind is p.VAR_POSITIONAL for p in parameters)
-        known = {p.name for p in parameters} if not any(p.kind is p.VAR_KEYWORD for p in parameters) else names
-    for name in names - set(known):
-        raise StaticArgumentError(f"jit: static_argnames names {name!r}, but {function_name(f)} has no such parameter.")
-    for number in given:
-        if isinstance(number, bool) or not isinstance(number, int | np.integer):
-            raise StaticArgumentError(f"jit: static_argnums must be an int or a tuple of ints, got {argnums!r}.")
-        if positional and not open_ended and not -len(positional) <= number < len(positional):
-            raise StaticArgumentError(
-                f"jit: static_argnums={argnums!r} names argument {number}, but {function_name(f)} has "
-                f"{len(positional)} positional parameter(s)."
-            )
-    numbers = {int(n) + len(positional) if n < 0 and not open_ended else int(n) for n in given}
-    names |= {positional[n] for n in numbers if -len(positional) <= n < len(positional)}
-    numbers |= {positional.index(name) for name in names if name in positional}
-    return frozenset(numbers), frozenset(names)
-
-
-def _spelling(value: Any) -> str:
-    """What tells numbers apart that are equal: 2 and 2.0, 0.0 and -0.0, also inside tuples."""
-    return repr(value) if isinstance(value, int | float | tuple) else ""
-
-
-def _check_static(name: str, value: Any) -> None:
-    try:
-        hash(value)
-    except TypeError:
-        fix = (
-            "arrays are traced, not static"
-            if isinstance(value, np.ndarray | Tracer)
-            else "use a tuple, not a list or dict"
-        )
-        raise StaticArgumentError(
-            f"jit: the static {name} is a {type(value).__name__}, which is not hashable; {fix}."
-        ) from None

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "fungrad"
 
 LAYERS = [
-    ["cache", "errors", "tree", "tree_code"],
+    ["cache", "compilation", "errors", "tree", "tree_code"],
     ["ir"],
     ["trace", "evaluate"],
     ["primitives"],
@@ -21,7 +21,7 @@ LAYERS = [
     ["regions"],
     ["jit"],
     ["numpy"],
-    ["arguments", "results", "axes", "api", "forward", "jitted", "vmapped"],
+    ["arguments", "results", "axes", "api", "compile_reasons", "explain", "forward", "jitted", "vmapped"],
     ["lax", "jacobians"],
     ["custom"],
     ["nn", "optim", "random", "train"],

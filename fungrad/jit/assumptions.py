@@ -22,7 +22,8 @@ from collections.abc import Iterator, Sequence
 from llvmlite import ir
 
 from fungrad.ir.types import DType
-from fungrad.jit.loops import Apply, Assign, Expr, Let, Load, Local, Loop, Statement, Store
+from fungrad.jit.loops import Apply, Assign, Let, Load, Local, Loop, Statement, Store
+from fungrad.jit.walk import expressions_in, parts
 
 ASSUMING = frozenset({"sin", "cos", "tan", "fmod", "remainder", "floor_divide"})
 """The operations on floats that have a fast formula for ordinary arguments."""
@@ -52,12 +53,14 @@ class Assume:
 def is_worthwhile(loop: Loop) -> bool:
     """Whether a loop applies a function with a fast formula, and may run twice."""
     statements = list(_walk([loop]))
-    expressions = [x for statement in statements for x in _expressions(statement)]
+    if any(isinstance(s, Loop) and s.work for s in statements):
+        return False
+    expressions = list(expressions_in(loop))
     if not any(isinstance(x, Apply) and x.op in ASSUMING and x.args[0].dtype.kind == "f" for x in expressions):
         return False
     stores = [s for s in statements if isinstance(s, Store)]
     read = {x.buffer.memory for x in expressions if isinstance(x, Load)}
-    places = [x for store in stores for index in store.index for x in _parts(index)]
+    places = [x for store in stores for index in store.index for x in parts(index)]
     return (
         all(isinstance(s, Loop | Let | Assign | Store) for s in statements)
         and not any(s.buffer.memory in read for s in stores)
@@ -69,7 +72,7 @@ def is_serial(loop: Loop) -> bool:
     """Whether the statements directly in a loop run one number at a time: around others, or reading what they write."""
     if not all(isinstance(s, Let | Assign | Store) for s in loop.body):
         return True
-    read = {x.buffer.memory for s in loop.body for x in _expressions(s) if isinstance(x, Load)}
+    read = {x.buffer.memory for s in loop.body for x in expressions_in(s) if isinstance(x, Load)}
     return any(isinstance(s, Store) and s.buffer.memory in read for s in loop.body)
 
 
@@ -83,20 +86,3 @@ def _walk(statements: Sequence[Statement]) -> Iterator[Statement]:
         yield statement
         if isinstance(statement, Loop):
             yield from _walk(statement.body)
-
-
-def _expressions(statement: Statement) -> Iterator[Expr]:
-    """Every expression of a statement, but not of those inside it."""
-    match statement:
-        case Let(value=value) | Assign(value=value):
-            yield from _parts(value)
-        case Store(index=index, value=value):
-            for x in (*index, value):
-                yield from _parts(x)
-
-
-def _parts(x: Expr) -> Iterator[Expr]:
-    yield x
-    if isinstance(x, Apply | Load):
-        for part in x.args if isinstance(x, Apply) else x.index:
-            yield from _parts(part)

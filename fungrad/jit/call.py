@@ -30,14 +30,21 @@ from fungrad.regions.region import Dual, Region, numbered
 from fungrad.trace import bind
 from fungrad.transforms.batch import batched_graph
 
-_COMPILED: WeakKeyDictionary[Graph, Compiled] = WeakKeyDictionary()
+_COMPILED: WeakKeyDictionary[Graph, dict[Any, Compiled]] = WeakKeyDictionary()
 
 
-def compiled(graph: Graph) -> Compiled:
-    """The machine code of a graph, made once and kept as long as the graph."""
-    found = _COMPILED.get(graph)
+def compiled(graph: Graph, donated: tuple[int, ...] = (), threads: int | None = None) -> Compiled:
+    """The machine code of a graph, made once and kept as long as the graph.
+
+    Args:
+        graph: what is compiled.
+        donated: the inputs that results may be written over.
+        threads: how many it uses at the most; None stands for `FUNGRAD_NUM_THREADS` or all that the process may run on.
+    """
+    kinds = _COMPILED.setdefault(graph, {})
+    found = kinds.get((donated, threads))
     if found is None:
-        found = _COMPILED.setdefault(graph, Compiled(graph))
+        found = kinds.setdefault((donated, threads), Compiled(graph, donated, threads))
     return found
 
 

@@ -13,9 +13,11 @@ from typing import Any
 import llvmlite
 
 import fungrad.cache
+from fungrad.compilation import Phases
 from fungrad.jit import host_calls, python_call, symbols
+from fungrad.jit.forks import LOCK
 from fungrad.jit.loops import Program
-from fungrad.jit.machine_code import LOCK, Library, compile_text, processor
+from fungrad.jit.machine_code import Library, compile_text, processor
 from fungrad.jit.memory_plan import arena_layout
 from fungrad.jit.stages import form_of
 
@@ -26,66 +28,80 @@ CALL = "fungrad_call"  # the function behind all calls, see `emit_call`
 class Code:
     """The machine code of a program and what it needs to run; lives as long as this object."""
 
-    def __init__(self, program: Program, library: Library) -> None:
+    def __init__(self, program: Program, library: Library, cached: bool) -> None:
         self._library = library
+        self.cached = cached  # whether it was found on disk
         self._callbacks = [host_calls.callback(call) for call in program.hosts]
         self.address = library.address(ENTRY)
         self.hosts: Sequence[int] = [host_calls.address(x) for x in self._callbacks]
         self.arena_bytes = arena_layout(program)[1]
 
 
-def code_of(program: Program) -> Code:
-    """The machine code of a program."""
+def code_of(program: Program, phases: Phases) -> Code:
+    """The machine code of a program; the phases of making it are measured."""
 
     def text() -> tuple[str, list[str]]:
         from fungrad.jit.emit_llvm import emit_module
 
         return emit_module(program)
 
-    return Code(program, _library(repr(form_of(program)), ENTRY, text, symbols.address))
+    with phases.measure("cache look-up"):
+        meaning = repr(form_of(program))
+    return Code(program, *library(meaning, [ENTRY], text, symbols.address, phases))
 
 
 @cache
 def address_of_call() -> int:
     """The address of the function behind all calls, made once for the process."""
-    return _call_library().address(CALL)
+    return _call_code().address(CALL)
 
 
 @cache
-def _call_library() -> Library:
+def _call_code() -> Library:
     def text() -> tuple[str, list[str]]:
         from fungrad.jit.emit_call import emit_call
 
         return emit_call()
 
-    return _library(CALL, CALL, text, python_call.address)
+    return library(CALL, [CALL], text, python_call.address, Phases())[0]
 
 
-def _library(
-    meaning: str, export: str, text: Callable[[], tuple[str, list[str]]], address: Callable[[str], int]
-) -> Library:
-    """The library of a module: from the cache if it can be, else compiled and stored.
+def library(
+    meaning: str,
+    exports: Sequence[str],
+    text: Callable[[], tuple[str, list[str]]],
+    address: Callable[[str], int],
+    phases: Phases,
+) -> tuple[Library, bool]:
+    """The library of a module, and whether it came from the cache; if not, it is compiled and stored.
 
     Args:
         meaning: what the module computes; the same compiler makes the same code of it.
-        export: the function it has.
+        exports: the functions it has.
         text: makes the module in LLVM's language and the names it imports.
         address: of an imported name.
+        phases: where the time goes.
     """
     with LOCK:
-        key = hashlib.sha256(f"{_compiler()}\n{meaning}".encode()).hexdigest()
-        found = fungrad.cache.load(key)
+        with phases.measure("cache look-up"):
+            key = hashlib.sha256(f"{_compiler()}\n{meaning}".encode()).hexdigest()
+            found = fungrad.cache.load(key)
         if found is not None:
             head, _, code = found.partition(b"\n")
             try:
-                return Library(code, [export], _imports(json.loads(head), address))
+                with phases.measure("linking"):
+                    return Library(code, exports, _imports(json.loads(head), address)), True
             except Exception:  # it needs a name that this process does not have, for example
                 pass
-        source, names = text()
-        code = compile_text(source)
-        library = Library(code, [export], _imports(names, address))
-        fungrad.cache.store(key, json.dumps(names).encode() + b"\n" + code)
-        return library
+        with phases.measure("writing LLVM"):
+            source, names = text()
+        with phases.measure("LLVM"):
+            code = compile_text(source)
+        with phases.measure("linking"):
+            linked = Library(code, exports, _imports(names, address))
+        with phases.measure("cache look-up"):
+            fungrad.cache.store(key, json.dumps(names).encode() + b"\n" + code)
+        return linked, False
 
 
 def _imports(names: Sequence[str], address: Callable[[str], int]) -> Mapping[str, int]:

@@ -132,7 +132,7 @@ class _Call:
         pointers = b.add(output_records, b.mul(outputs, size))
         after_inputs = b.add(inputs, constants)
         arena_place = b.add(after_inputs, outputs)
-        table = self.words(self.at(b.add(arena_place, hosts), 1))
+        table = self.words(self.at(b.add(arena_place, hosts), 2))
         slots = self.words(b.add(inputs, outputs))  # where numbers are that are not in an object
 
         def place(index: ir.Value) -> ir.Value:
@@ -144,11 +144,13 @@ class _Call:
             leaf = self.load(self.leaves, self.at(b.shl(i, I64(3)), at.TUPLE))
             slot = b.add(slots, b.shl(i, I64(3)))
             self.store(self.input(leaf, b.add(record, b.mul(i, size)), slot), place(i))
+        with self.b.if_then(self.isnt(self.word(at.DONATED), 0), likely=False):
+            self.check_donated(inputs, record, place)
         with self.each(constants) as i:
             self.store(self.load(pointers, b.shl(i, I64(3))), place(b.add(inputs, i)))
         with self.each(hosts) as i:
             callback = self.load(pointers, b.shl(b.add(constants, i), I64(3)))
-            self.store(callback, place(self.at(b.add(arena_place, i), 1)))
+            self.store(callback, place(self.at(b.add(arena_place, i), 2)))
 
         results = self.call("PyTuple_New", outputs)
         self.failure_if(self.is_(results, 0))
@@ -158,6 +160,7 @@ class _Call:
             self.store(memory, place(b.add(after_inputs, i)))
         arena = self.take_arena(results)
         self.store(self.load(arena, at.DATA), place(arena_place))
+        self.store(self.word(at.THREADS), place(self.at(arena_place, 1)))
 
         thread = self.call("PyEval_SaveThread")
         entry = b.inttoptr(self.word(at.ENTRY), ir.FunctionType(I64, [I64]).as_pointer())
@@ -200,8 +203,8 @@ class _Call:
                 self.misfit_if(self.isnt(self.load(leaf, at.DESCRIPTOR), self.load(record, 8 * at.DTYPE)))
                 rank = self.load(record, 8 * at.NDIM)
                 self.misfit_if(self.isnt(b.sext(self.load(leaf, at.RANK, I32), I64), rank))
-                flags = b.and_(self.load(leaf, at.FLAGS, I32), I32(at.DENSE))
-                self.misfit_if(self.isnt(flags, at.DENSE))
+                needed = b.trunc(self.load(record, 8 * at.NEEDED), I32)
+                self.misfit_if(self.isnt(b.and_(self.load(leaf, at.FLAGS, I32), needed), needed))
                 extents, expected = self.load(leaf, at.EXTENTS), self.load(record, 8 * at.SHAPE)
                 with self.each(rank) as axis:
                     offset = b.shl(axis, I64(3))
@@ -214,20 +217,43 @@ class _Call:
         return found
 
     def output(self, results: ir.Value, i: ir.Value, record: ir.Value, slot: ir.Value) -> ir.Value:
-        """Where a result goes: a fresh array, or the slot of a number."""
+        """Where a result goes: a fresh array, an input, or the slot of a number."""
         b = self.b
-        start = b.block
-        with b.if_then(self.is_(self.load(record, 8 * at.KIND), at.ARRAY)):
+        kind = self.load(record, 8 * at.KIND)
+        found = b.alloca(I64)
+        b.store(slot, found)
+        with b.if_then(self.is_(kind, at.ARRAY)):
             rank, shape = self.load(record, 8 * at.NDIM), self.load(record, 8 * at.SHAPE)
             array = self.new_array(self.load(record, 8 * at.DTYPE), b.trunc(rank, I32), shape)
             self.failure_if(self.is_(array, 0), results)
             self.call("PyTuple_SetItem", results, i, array)
-            memory = self.load(array, at.DATA)
-            end = b.block
-        found = b.phi(I64)
-        found.add_incoming(slot, start)
-        found.add_incoming(memory, end)
-        return found
+            b.store(self.load(array, at.DATA), found)
+        with b.if_then(self.is_(kind, at.INPUT), likely=False):
+            number = self.load(record, 8 * at.SCALAR)
+            leaf = self.load(self.leaves, self.at(b.shl(number, I64(3)), at.TUPLE))
+            self.call("Py_IncRef", leaf)
+            self.call("PyTuple_SetItem", results, i, leaf)
+            b.store(self.load(leaf, at.DATA), found)
+        return b.load(found, typ=I64)
+
+    def check_donated(self, inputs: ir.Value, records: ir.Value, place: Callable[[ir.Value], ir.Value]) -> None:
+        """Leave the function if an input that is written over shares memory with another."""
+        b = self.b
+
+        def memory(i: ir.Value) -> tuple[ir.Value, ir.Value, ir.Value]:
+            record = b.add(records, b.mul(i, I64(8 * at.RECORD)))
+            start = self.load(place(i), 0)
+            return record, start, b.add(start, self.load(record, 8 * at.BYTES))
+
+        with self.each(inputs) as i:
+            record, start, stop = memory(i)
+            with (
+                b.if_then(self.is_(b.and_(self.load(record, 8 * at.NEEDED), I64(at.WRITEABLE)), at.WRITEABLE)),
+                self.each(inputs) as j,
+            ):
+                _, other_start, other_stop = memory(j)
+                apart = b.or_(b.icmp_unsigned("<=", stop, other_start), b.icmp_unsigned("<=", other_stop, start))
+                self.misfit_if(b.and_(self.isnt(i, j), b.not_(apart)))
 
     def new_array(self, dtype: ir.Value, rank: ir.Value, shape: ir.Value) -> ir.Value:
         self.call("Py_IncRef", dtype)  # the new array's

@@ -35,9 +35,9 @@ from fungrad.jit.loops import (
     Statement,
     Store,
     View,
-    buffers_in,
     int_value,
 )
+from fungrad.jit.walk import buffers_in
 from fungrad.primitives.elementwise import ROWS
 from fungrad.primitives.random import threefry2x32
 
@@ -105,9 +105,9 @@ def _statement(statement: Statement, program: Program, known: frozenset[Buffer],
     match statement:
         case Note(text=text):
             return [f"{pad}# {text}"]
-        case Loop(index=index, stop=stop, body=body, start=start):
+        case Loop(index=index, stop=stop, body=body, start=start, work=work):
             bounds = _expr(stop) if int_value(start) == 0 else f"{_expr(start)}, {_expr(stop)}"
-            head = f"{pad}for {index.name} in range({bounds}):"
+            head = f"{pad}for {index.name} in range({bounds}):{'  # in any order, on any thread' if work else ''}"
             return [head, *_block(body, program, known, pad + "    ")]
         case Repeat(condition=condition, ok=ok, body=body):
             inner = pad + "    "
@@ -130,10 +130,13 @@ def _statement(statement: Statement, program: Program, known: frozenset[Buffer],
             return [f"{pad}{buffer.name}[{_index(index)}] = {_expr(value)}"]
         case Guard(ok=ok, number=number):
             return [f"{pad}if not ({_expr(ok)}):", f"{pad}    raise IndexError({program.failures[number]!r})"]
-        case Gemm():
+        case Gemm(out=out, addend=addend, scale=scale):
             a = _matrix(statement.a, statement.transpose_a)
             b = _matrix(statement.b, statement.transpose_b)
-            return [f"{pad}np.matmul({a}, {b}, out={statement.out.name})"]
+            if addend is None:
+                return [f"{pad}np.matmul({a}, {b}, out={out.name})"]
+            factor = "" if scale is None else f"{_typed(scale) if isinstance(scale, Literal) else _expr(scale)} * "
+            return [f"{pad}{out.name}[...] = {addend.name} + {factor}np.matmul({a}, {b})"]
         case Host(op=op, inputs=inputs, outputs=outputs):
             call = f"host({statement.number}, {', '.join(b.name for b in inputs)})"
             if op.multiple:

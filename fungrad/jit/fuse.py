@@ -23,9 +23,10 @@ from dataclasses import dataclass, field
 
 from fungrad.ir.graph import Equation, Graph, Var
 from fungrad.ir.types import ArrayType
-from fungrad.jit.inline import Inlining, cost_of
+from fungrad.jit.inline import Inlining
 from fungrad.jit.loops import Expr, literal, loop_index
 from fungrad.jit.lower_table import is_pointwise, is_reduction, is_view
+from fungrad.primitives.cost import cost_of
 from fungrad.primitives.reduce import Reduce, Sum
 from fungrad.primitives.shape import Broadcast, Flip, Pad, Slice, Transpose
 
@@ -191,6 +192,7 @@ class Fusion:
         self.program = Nest()
         self.places: dict[Var, Place] = {}
         self.spaces: dict[Var, LoopSpace] = {}
+        self.costs: dict[Equation, int] = {}  # of an element, in additions, what is inlined included
         self.inlining = inlining
         for eqn in graph.equations:
             if eqn.outputs[0] not in inlining.inlined:
@@ -208,6 +210,7 @@ class Fusion:
         """Choose the loops of an equation."""
         space = loop_space(eqn)
         depths, edges, cost = self._reads(eqn, space)
+        self.costs[eqn] = cost
         path = [self.program]
         if space is None:
             place = Place(path, len(self.program.items), 0, 0)

@@ -11,31 +11,13 @@ from __future__ import annotations
 
 from fungrad.ir.graph import Equation, Graph, Var
 from fungrad.jit.lower_table import MOVEMENTS, is_pointwise, is_view, operands_in_memory
-from fungrad.primitives.convert import Convert
-from fungrad.primitives.elementwise import Elementwise
-from fungrad.primitives.index import Gather
-from fungrad.primitives.shape import Pad, Reshape
+from fungrad.primitives.cost import cost_of
+from fungrad.primitives.index import Gather, Scatter, ScatterAdd
+from fungrad.primitives.shape import Concatenate, Pad, Reshape
 
 CHEAP = 4  # additions and loads that are rather repeated than kept
 MAX_DEPTH = 24  # of inlined values inside each other: bounds recursion
-
-_DIVISIONS = frozenset({"div", "sqrt", "reciprocal"})
-_ARITHMETIC = frozenset(
-    {"neg", "add", "sub", "mul", "square", "abs", "sign", "copysign", "maximum", "minimum", "fmax", "fmin", "clip"}
-    | {"select", "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "isnan", "isinf", "isfinite"}
-    | {"logical_and", "logical_or", "logical_xor", "logical_not", "bitwise_and", "bitwise_or", "bitwise_xor", "invert"}
-    | {"floor", "ceil", "rint", "trunc", "signbit", "stop_gradient"}
-)
-
-
-def cost_of(eqn: Equation) -> int:
-    """What an element of a pointwise equation costs, in additions, without its operands."""
-    match eqn.op:
-        case Elementwise(row):
-            return 1 if row in _ARITHMETIC else 4 if row in _DIVISIONS else 20
-        case Convert():
-            return 1
-    return 0
+MAX_COST = 200  # of a value with what is inlined into it: bounds the length of a loop, which may take several
 
 
 class Inlining:
@@ -75,6 +57,10 @@ class Inlining:
                     reads = (fan.get(out, 0.0) + (out in results)) * elements / size
                 elif isinstance(eqn.op, Gather):
                     reads = eqn.output.type.size / size
+                elif isinstance(eqn.op, Scatter | ScatterAdd) and x in eqn.inputs[2:]:  # an index of rows
+                    reads = eqn.inputs[1].type.size / size
+                elif isinstance(eqn.op, Concatenate):
+                    reads = float(eqn.inputs.count(x))
                 else:
                     reads = 1.0
                 fan[x] = fan.get(x, 0.0) + reads
@@ -90,7 +76,12 @@ class Inlining:
             elif x.type.size == out.type.size:
                 cost += 1  # a load
         self.cost[out], self._depth[out] = cost, depth
-        if is_result or (out in self.in_memory and not isinstance(eqn.op, Reshape)) or depth > MAX_DEPTH:
+        if (
+            is_result
+            or (out in self.in_memory and not isinstance(eqn.op, Reshape))
+            or depth > MAX_DEPTH
+            or cost > MAX_COST
+        ):
             return
         if isinstance(eqn.op, Reshape) or fan <= 1 or cost <= CHEAP:
             self.inlined[out] = eqn

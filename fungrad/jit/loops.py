@@ -11,7 +11,7 @@
                 | Assign local = Expr         (again and again: accumulators)
                 | Store buffer[Expr...] = Expr
                 | Guard Expr                  (the program fails with this guard's error where the condition is false)
-                | Gemm out = a @ b            (BLAS)
+                | Gemm out = a @ b            (generated code, see `products`)
                 | Host outs = primitive(ins)  (NumPy)
     Expr      ::= Literal | Index | Local | Load buffer[Expr...] | Apply operation Expr...
 
@@ -104,10 +104,14 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Loop:
+    """Rounds for start <= index < stop. If `work` is not 0, it is the time they take together, in nanoseconds, and they
+    may run in any order, on any thread."""
+
     index: Index
     stop: Expr
     body: list[Statement] = field(default_factory=list)
     start: Expr = Literal(np.int64(0))
+    work: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +169,10 @@ class Guard:
 
 @dataclass(frozen=True, slots=True)
 class Gemm:
-    """`out[p] = op(a[p]) @ op(b[p])` for each p of a batch; `op` transposes where the flag is set.
+    """`out[p] = addend + scale * (op(a[p]) @ op(b[p]))` for each p of a batch; `op` transposes where the flag is set.
 
-    All three are row-major of shape (batch, rows, columns) or (rows, columns). The product is m x n, the sum over k.
+    Matrices are row-major of shape (batch, rows, columns) or (rows, columns). The product is m x n, the sum over k. The
+    addend is a matrix, which may be `out` itself, or a row that is added to every row.
     """
 
     a: Buffer
@@ -179,6 +184,8 @@ class Gemm:
     m: int
     n: int
     k: int
+    addend: Buffer | None = None
+    scale: Expr | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +203,8 @@ Statement = Note | Loop | Repeat | Choose | View | Grow | Let | Assign | Store |
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A lowered graph. `inputs` and `outputs` are in the order of the graph's."""
+    """A lowered graph. `inputs` and `outputs` are in the order of the graph's; an output that is one of the inputs is
+    written over it."""
 
     name: str
     inputs: tuple[Buffer, ...]
@@ -212,18 +220,6 @@ class Program:
     def arguments(self) -> tuple[Buffer, ...]:
         """The buffers a caller passes, in order."""
         return (*self.inputs, *self.constants, *self.outputs)
-
-
-def inner_statements(statement: Statement) -> list[Statement]:
-    """The statements directly inside another."""
-    match statement:
-        case Loop(body=body):
-            return body
-        case Repeat(condition=condition, body=body):
-            return [*condition, *body]
-        case Choose(cases=cases):
-            return [inner for case in cases for inner in case]
-    return []
 
 
 def literal(value: int) -> Literal:
@@ -309,47 +305,3 @@ def nest(extents: Sequence[int], into: list[Statement]) -> tuple[tuple[Expr, ...
     """Append nested loops over all axes of a shape; as `loops_over`."""
     indices, body = loops_over(list(enumerate(extents)), into)
     return tuple(indices.values()), body
-
-
-def buffers_in(statement: Statement) -> list[Buffer]:
-    """The buffers a statement touches."""
-    return [*_own_buffers(statement), *(b for inner in inner_statements(statement) for b in buffers_in(inner))]
-
-
-def views_in(statement: Statement) -> list[View]:
-    """The views a statement makes."""
-    inside = [view for inner in inner_statements(statement) for view in views_in(inner)]
-    return [statement, *inside] if isinstance(statement, View) else inside
-
-
-def _own_buffers(statement: Statement) -> list[Buffer]:
-    """The buffers a statement touches, but for those the statements inside it do."""
-    match statement:
-        case Repeat(ok=ok):
-            return _loaded(ok)
-        case Choose(index=chosen):
-            return _loaded(chosen)
-        case View(buffer=buffer, source=source, row=row):
-            return [buffer, source, *_loaded(row)]
-        case Grow(tape=tape):
-            return [tape]
-        case Let(value=value) | Assign(value=value):
-            return _loaded(value)
-        case Store(buffer=buffer, index=index, value=value):
-            return [buffer, *_loaded(value), *(b for i in index for b in _loaded(i))]
-        case Guard(ok=ok):
-            return _loaded(ok)
-        case Gemm(a=a, b=b, out=out):
-            return [a, b, out]
-        case Host(inputs=inputs, outputs=outputs):
-            return [*inputs, *outputs]
-    return []
-
-
-def _loaded(expr: Expr) -> list[Buffer]:
-    match expr:
-        case Load(buffer=buffer, index=index):
-            return [buffer, *(b for i in index for b in _loaded(i))]
-        case Apply(args=args):
-            return [b for arg in args for b in _loaded(arg)]
-    return []

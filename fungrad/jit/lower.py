@@ -20,6 +20,7 @@ loops a primitive becomes is one table keyed by family; a primitive without an e
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -29,7 +30,9 @@ import numpy as np
 from fungrad.ir.graph import Const, Equation, Graph, Operand, Var
 from fungrad.ir.printing import name_vars, print_primitive
 from fungrad.ir.types import ArrayType, array_type
+from fungrad.jit.fold_products import fold_products
 from fungrad.jit.fuse import Fusion, Nest
+from fungrad.jit.in_place import may_overwrite, replaced
 from fungrad.jit.inline import Inlining
 from fungrad.jit.loops import (
     Buffer,
@@ -40,17 +43,21 @@ from fungrad.jit.loops import (
     Literal,
     Load,
     Local,
+    Loop,
     Note,
     Program,
     Statement,
     Store,
+    View,
     fitted,
+    int_value,
     nest,
 )
 from fungrad.jit.lower_nest import NestLowering
 from fungrad.jit.lower_reduce import reduce_nothing
 from fungrad.jit.lower_table import POINTWISE, REDUCTIONS, STAGES, is_native, is_pointwise, is_reduction
 from fungrad.jit.scope import Indices, Scope
+from fungrad.jit.walk import buffers_in
 from fungrad.primitives.shape import Reshape
 
 
@@ -85,14 +92,17 @@ class Lowering:
         outputs: Sequence[Buffer],
         statements: list[Statement],
     ) -> None:
-        self.graph = graph
+        self.graph = graph = fold_products(graph)
         self.whole = whole
         self.names = name_vars(graph, whole.taken)
         self.statements = statements
         self.outputs = outputs
-        inlining = Inlining(graph)
-        self.lazy = inlining.inlined
-        self.fusion = Fusion(graph, inlining)
+        self.chunk: Loop | None = None  # the loop over chunks of rounds that is being lowered
+        self.inlining = Inlining(graph)
+        self.lazy = self.inlining.inlined
+        self.fusion = Fusion(graph, self.inlining)
+        self.evaluations: Counter[Var] = Counter()  # how often elements of inlined values are computed
+        self.inner: list[Lowering] = []  # of the graphs inside, in the order of the equations they belong to
         self.stored: dict[Var, Buffer] = dict(zip(graph.inputs, inputs, strict=True))
         self.destination: dict[Var, Buffer] = {}
         for x, buffer in zip(graph.outputs, outputs, strict=True):
@@ -116,6 +126,8 @@ class Lowering:
         value = POINTWISE[type(eqn.op)](self, eqn, index, scope)
         if isinstance(value, Load | Literal | Local | Index):
             return value
+        times = scope.times()
+        self.evaluations[x] += x.type.size if times is None else times
         local = scope.bound[x, index] = scope.let(self.names[x], value)
         return local
 
@@ -129,7 +141,7 @@ class Lowering:
                 source = self.buffer(eqn.inputs[0])
                 self.stored[x] = Buffer(self.names[x], x.type, source.role, source)
             else:
-                target = self.temp(f"{self.names[x]}__kept", x.type)
+                target = self.shared_temp(f"{self.names[x]}__kept", x.type)
                 self.copy(x, target)
                 self.stored[x] = target
         return self.stored[x]
@@ -146,6 +158,17 @@ class Lowering:
     # -- storing ----------------------------------------------------------------------------------------------------
 
     def temp(self, name: str, type: ArrayType) -> Buffer:
+        """A new temporary buffer; inside rounds that any thread may run, each chunk of them has its own."""
+        if self.chunk is None:
+            return self.shared_temp(name, type)
+        count = int_value(self.chunk.stop)
+        assert count is not None
+        rows = self.shared_temp(f"{name}__chunks", array_type((count, *type.shape), type.dtype))
+        own = Buffer(name, type, "view")
+        self.chunk.body.insert(0, View(own, rows, self.chunk.index))
+        return own
+
+    def shared_temp(self, name: str, type: ArrayType) -> Buffer:
         """A new temporary buffer."""
         buffer = Buffer(name, type, "temp")
         self.whole.temps.append(buffer)
@@ -169,14 +192,15 @@ class Lowering:
             for axis in loops[: place.shared]:
                 shape[axis] = 1
             suffix = "__kept" if place.is_local else ""  # the plain name is that of an element
-            buffer = self.temp(self.names[var] + suffix, array_type(tuple(shape), var.type.dtype))
+            make = self.temp if place.shared else self.shared_temp
+            buffer = make(self.names[var] + suffix, array_type(tuple(shape), var.type.dtype))
         self.stored[var] = buffer
         return buffer
 
     def fill(self, target: Buffer, element: Callable[[Indices, Scope], Expr]) -> None:
         """Store `element(index)` at every index of `target`."""
         index, body = nest(target.type.shape, self.statements)
-        body.append(Store(target, index, element(index, Scope(body))))
+        body.append(Store(target, index, element(index, Scope(body, rounds=range(target.type.size)))))
 
     def copy(self, x: Operand, target: Buffer) -> None:
         """Store an operand as a result of the program."""
@@ -223,22 +247,38 @@ class Lowering:
             self.statements.append(hosts[-1])
 
 
-def lower(graph: Graph) -> Program:
-    """The loops of an optimized graph."""
+def lower(graph: Graph, donated: Sequence[int] = ()) -> Program:
+    """The loops of an optimized graph. Results are written over donated inputs of their types where possible."""
+    return lowered(graph, donated)[0]
+
+
+def lowered(graph: Graph, donated: Sequence[int] = ()) -> tuple[Program, Lowering]:
+    """The loops of an optimized graph, and how they came about."""
     names = name_vars(graph)
     inputs = tuple(Buffer(names[v], v.type, "input") for v in graph.inputs)
-    outputs = tuple(Buffer(f"out{i}", x.type, "output") for i, x in enumerate(graph.outputs))
+    outputs = [Buffer(f"out{i}", x.type, "output") for i, x in enumerate(graph.outputs)]
     whole = Whole()
     statements: list[Statement] = []
-    Lowering(graph, whole, inputs, outputs, statements).run()
-    return Program(
+    lowering = Lowering(graph, whole, inputs, outputs, statements)
+    lowering.run()
+    free = list(range(len(outputs)))
+    for donor in (inputs[i] for i in donated):
+        for j in free:
+            if donor.type == outputs[j].type and donor.type.ndim and may_overwrite(statements, donor, outputs[j]):
+                statements = replaced(statements, {outputs[j]: donor})
+                outputs[j] = donor
+                free.remove(j)
+                break
+    used = {b.memory for statement in statements for b in buffers_in(statement)}
+    program = Program(
         graph.name,
         inputs,
-        outputs,
+        tuple(outputs),
         tuple(whole.constants.values()),
-        tuple(whole.temps),
+        tuple(b for b in whole.temps if b in used),
         tuple(statements),
         tuple(whole.failures),
         tuple(whole.hosts),
         tuple(whole.tapes),
     )
+    return program, lowering

@@ -1,4 +1,4 @@
-"""Matrix products: BLAS for floats, three loops for integers."""
+"""Matrix products: generated code for floats, see `products`, and three loops for integers."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fungrad.ir.graph import Equation
-from fungrad.jit.blas import MAX_EXTENT
-from fungrad.jit.loops import Apply, Assign, Gemm, Index, Literal, Load, Local, Loop, Store, literal, nest
+from fungrad.jit.loops import Apply, Assign, Buffer, Expr, Gemm, Index, Literal, Load, Local, Loop, Store, literal, nest
+from fungrad.jit.product_sum import ProductSum
+from fungrad.jit.scope import Scope
 from fungrad.primitives.contract import Dot
 
 if TYPE_CHECKING:
@@ -20,7 +21,23 @@ def dot(state: Lowering, eqn: Equation) -> None:
     op = eqn.op
     assert isinstance(op, Dot)
     a, b = (state.buffer(x) for x in eqn.inputs)
+    _product(state, op, a, b, state.target(eqn))
+
+
+def product_sum(state: Lowering, eqn: Equation) -> None:
+    """A product with what is added to it."""
+    op = eqn.op
+    assert isinstance(op, ProductSum)
+    a, b, addend = (state.buffer(x) for x in eqn.inputs[:3])
     out = state.target(eqn)
+    scale = state.read(eqn.inputs[3], (), Scope(state.statements))
+    one = isinstance(scale, Literal) and scale.value == 1
+    _product(state, op.dot, a, b, out, addend, None if one else scale)
+
+
+def _product(
+    state: Lowering, op: Dot, a: Buffer, b: Buffer, out: Buffer, addend: Buffer | None = None, scale: Expr | None = None
+) -> None:
     lead = len(op.batch_a)
     (contract_a,), (contract_b,) = op.contract_a, op.contract_b
     transpose_a, transpose_b = contract_a == lead, contract_b == lead + 1
@@ -31,8 +48,8 @@ def dot(state: Lowering, eqn: Equation) -> None:
         return
     if k == 0:
         state.fill(out, lambda index, scope: Literal(out.type.dtype.type(0)))
-    elif out.type.is_float and max(m, n, k) <= MAX_EXTENT:
-        state.statements.append(Gemm(a, b, out, transpose_a, transpose_b, batch, m, n, k))
+    elif out.type.is_float:
+        state.statements.append(Gemm(a, b, out, transpose_a, transpose_b, batch, m, n, k, addend, scale))
     else:
         index, body = nest(out.type.shape, state.statements)
         total = Local(f"{out.name}__total", out.type.dtype)

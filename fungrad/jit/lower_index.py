@@ -20,7 +20,7 @@ def gather(state: Lowering, eqn: Equation) -> None:
     source = state.buffer(x)
     target = state.target(eqn)
     index, body = nest(target.type.shape, state.statements)
-    scope = Scope(body)
+    scope = Scope(body, rounds=range(target.type.size))
     place = _checked(state, eqn, source.type.shape, indices, index, scope)
     body.append(Store(target, index, Load(source, (*place, *index[indices[0].type.ndim :]))))
 
@@ -31,7 +31,7 @@ def scatter(state: Lowering, eqn: Equation) -> None:
     target = state.target(eqn)
     state.fill(target, lambda index, scope: state.read(x, index, scope))
     index, body = nest(updates.type.shape, state.statements)
-    scope = Scope(body)
+    scope = Scope(body, rounds=range(updates.type.size))
     place = _checked(state, eqn, target.type.shape, indices, index, scope)
     where = (*place, *index[indices[0].type.ndim :])
     value = state.read(updates, index, scope)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,10 @@ from fungrad.jit.scope import Scope
 if TYPE_CHECKING:
     from fungrad.jit.lower import Lowering
 
+MAX_CHUNKS = 32  # of a loop; so many that a thread that is late leaves most of them to others
+CHUNK_WORK = 2000  # nanoseconds
+WHOLE_VECTORS = 64  # a chunk of a long loop is a multiple of that many rounds
+SPEED = 250  # bytes of additions in a nanosecond, about
 MAX_CUTS = 4  # of a loop into pieces with and without padding; beyond, each element is chosen
 
 
@@ -81,18 +86,82 @@ class NestLowering:
         for eqn in begun:
             sums = self.accumulations[eqn] = Accumulation(state, eqn, fusion.spaces[eqn.output])
             target = state.memory(eqn.output) if sums.into_rows else None
-            sums.begin(level, scope.body, target)
+            sums.begin(level, scope.body, "total", target)
             if target is not None:
                 scope.written.add(target)
         if nest.carried and nest.extent > BLOCK:
-            self._blocks(nest, level, scope)
+            length = block_length(nest.extent)
+            self._share(
+                nest,
+                level,
+                range(-(-nest.extent // length)),
+                -(-nest.extent // length),
+                scope,
+                lambda first, stop, inside: self._blocks(nest, level, inside, length, first, stop),
+            )
         else:
             cuts = sorted(nest.cuts) if len(nest.cuts) <= MAX_CUTS else []
-            for start, stop in pairwise([0, *cuts, nest.extent]):
-                loop = Loop(loop_index(level), literal(stop), [], literal(start))
-                self._rounds(nest, level, scope, loop, range(start, stop), scope.body)
+            for start, end in pairwise([0, *cuts, nest.extent]):
+                rounds = range(start, end)
+                self._share(
+                    nest,
+                    level,
+                    rounds,
+                    nest.extent,
+                    scope,
+                    lambda first, stop, inside, rounds=rounds: self._rounds(  # type: ignore[misc]
+                        nest, level, inside, Loop(loop_index(level), stop, [], first), rounds, inside.body
+                    ),
+                )
         for eqn in begun:
             self._finish(self.accumulations.pop(eqn), scope)
+
+    def _share(
+        self, nest: Nest, level: int, rounds: range, all: int, scope: Scope, emit: Callable[[Expr, Expr, Scope], None]
+    ) -> None:
+        """Emit rounds: all at once, or in chunks that any thread may run, if they are worth it.
+
+        Args:
+            nest, level, scope: the loop.
+            rounds: those of its rounds, or of blocks of them, that are meant.
+            all: how many there are.
+            emit: appends those between two bounds to a scope.
+        """
+        work = 0 if level else self._work(nest) * len(rounds) // max(1, all)
+        chunks = min(MAX_CHUNKS, work // CHUNK_WORK, len(rounds))
+        if chunks < 2 or self.state.chunk is not None:
+            emit(literal(rounds.start), literal(rounds.stop), scope)
+            return
+        length = -(-len(rounds) // chunks)
+        if nest.extent > WHOLE_VECTORS * chunks and not nest.carried:
+            length = -(-length // WHOLE_VECTORS) * WHOLE_VECTORS
+        count = -(-len(rounds) // length)
+        chunk = Loop(Index(f"i{level}__chunk"), literal(count), work=work)
+        sums = [self.accumulations[eqn] for eqn in nest.carried]
+        outer = [s.total for s in sums]
+        inside = Scope(chunk.body, scope, chunk.index, range(count))
+        self.state.chunk = chunk
+        parts = [s.begin_chunk(level, chunk) for s in sums]
+        first = add(literal(rounds.start), mul(chunk.index, literal(length)))
+        stop: Expr = add(first, literal(length))
+        if len(rounds) % length:
+            stop = Apply("minimum", (stop, literal(rounds.stop)), INT)
+        emit(first, stop, inside)
+        for s, part in zip(sums, parts, strict=True):
+            s.end_chunk(chunk, part)
+        self.state.chunk = None
+        scope.body.append(chunk)
+        for s, part, total in zip(sums, parts, outer, strict=True):
+            assert total is not None
+            s.merge_chunks(level, chunk, part, total, scope.body)
+
+    def _work(self, nest: Nest) -> int:
+        """About how many nanoseconds all rounds of an outermost loop take."""
+        fusion, total = self.state.fusion, 0
+        for eqn in equations_in(nest):
+            elements = math.prod(fusion.spaces[eqn.output].extents)
+            total += fusion.costs[eqn] * elements * eqn.output.type.dtype.itemsize
+        return total // SPEED
 
     def _rounds(self, nest: Nest, level: int, scope: Scope, loop: Loop, rounds: range, into: list[Statement]) -> None:
         inner = Scope(loop.body, scope, loop.index, rounds)
@@ -100,18 +169,18 @@ class NestLowering:
             self._item(item, level + 1, inner)
         into.append(loop)  # after what is loaded before it
 
-    def _blocks(self, nest: Nest, level: int, scope: Scope) -> None:
-        length = block_length(nest.extent)
-        blocks = Loop(Index(f"i{level}__block"), literal(-(-nest.extent // length)))
+    def _blocks(self, nest: Nest, level: int, scope: Scope, length: int, first: Expr, stop: Expr) -> None:
+        """Some blocks of rounds, each with totals of its own."""
+        blocks = Loop(Index(f"i{level}__block"), stop, [], first)
         sums = [self.accumulations[eqn] for eqn in nest.carried]
         outer = [s.total for s in sums]
         for s in sums:
-            s.begin(level, blocks.body, None)
+            s.begin(level, blocks.body, f"part{level}")
         start = mul(blocks.index, literal(length))
-        stop: Expr = add(start, literal(length))
+        end: Expr = add(start, literal(length))
         if nest.extent % length:
-            stop = Apply("minimum", (stop, literal(nest.extent)), INT)
-        loop = Loop(loop_index(level), stop, [], start)
+            end = Apply("minimum", (end, literal(nest.extent)), INT)
+        loop = Loop(loop_index(level), end, [], start)
         self._rounds(nest, level, scope, loop, range(nest.extent), blocks.body)
         scope.body.append(blocks)
         for s, total in zip(sums, outer, strict=True):

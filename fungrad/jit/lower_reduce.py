@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fungrad.ir.graph import Equation
-from fungrad.ir.types import BOOL, INT, DType, array_type
+from fungrad.ir.types import BOOL, INT, ArrayType, DType, array_type
 from fungrad.jit.loops import (
     Apply,
     Assign,
@@ -25,7 +25,9 @@ from fungrad.jit.loops import (
     Loop,
     Statement,
     Store,
+    View,
     fitted,
+    int_value,
     literal,
     loop_index,
     loops_over,
@@ -90,18 +92,54 @@ class Accumulation:
         levels = {axis: level for level, axis in self.kept}
         return tuple(loop_index(levels[axis]) if axis in levels else literal(0) for axis in self.axes)
 
-    def begin(self, level: int, into: list[Statement], target: Buffer | None) -> None:
-        """Start a total before the loop of a level: the result's, or that of a block if there is no `target`."""
+    def begin(self, level: int, into: list[Statement], label: str, target: Buffer | None = None) -> None:
+        """Start a total before the loop of a level, in a local or in rows of memory: the `target` if there is one."""
         if not self.into_rows:
-            self.total = Local(f"{self.name}__{'total' if self.total is None else f'part{level}'}", self.dtype)
+            self.total = Local(f"{self.name}__{label}", self.dtype)
             into.append(Assign(self.total, self.neutral))
             return
         if target is None:
-            inner = {axis for at, axis in self.kept if at > level}
-            shape = tuple(self.x.type.shape[axis] if axis in inner else 1 for axis in self.axes)
-            target = self.state.temp(f"{self.name}__part{level}", array_type(shape, self.dtype))
+            target = self.state.temp(f"{self.name}__{label}", self.part_type(level))
         self.total = target
         self._each(level, into).append(Store(target, fitted(target, self.index()), self.neutral))
+
+    def part_type(self, level: int) -> ArrayType:
+        """What a total over rounds of a level is."""
+        inner = {axis for at, axis in self.kept if at > level}
+        return array_type(tuple(self.x.type.shape[axis] if axis in inner else 1 for axis in self.axes), self.dtype)
+
+    def begin_chunk(self, level: int, chunk: Loop) -> Buffer:
+        """Start the total of one chunk of rounds, as a row of an array of those of all chunks, which is returned."""
+        type = self.part_type(level) if self.into_rows else array_type((), self.dtype)
+        count = int_value(chunk.stop)
+        assert count is not None
+        parts = self.state.shared_temp(f"{self.name}__chunks", array_type((count, *type.shape), type.dtype))
+        if self.into_rows:
+            row = Buffer(f"{parts.name}__row", type, "view")
+            chunk.body.append(View(row, parts, chunk.index))
+            self.begin(level, chunk.body, "chunk", row)
+        else:
+            self.begin(level, chunk.body, "chunk")
+        return parts
+
+    def end_chunk(self, chunk: Loop, parts: Buffer) -> None:
+        """Keep the total of a chunk."""
+        if isinstance(self.total, Local):
+            chunk.body.append(Store(parts, (chunk.index,), self.total))
+
+    def merge_chunks(
+        self, level: int, chunk: Loop, parts: Buffer, outer: Local | Buffer, into: list[Statement]
+    ) -> None:
+        """Combine the totals of all chunks, in order, with the one around them, which takes their place."""
+        loop = Loop(chunk.index, chunk.stop)
+        self.total = outer
+        if self.into_rows:
+            row = Buffer(f"{parts.name}__part", self.part_type(level), "view")
+            loop.body.append(View(row, parts, chunk.index))
+            self.add(Load(row, fitted(row, self.index())), self._each(level, loop.body), exact=True)
+        else:
+            self.add(Load(parts, (chunk.index,)), loop.body, exact=True)
+        into.append(loop)
 
     def add(self, value: Expr, into: list[Statement], exact: bool) -> None:
         """Combine a value with the total, or an element of it."""
@@ -164,11 +202,12 @@ def arg_reduce(state: Lowering, eqn: Equation) -> None:
         return
     indices, body = loops_over(kept, state.statements)
     best, position = Local("best__value", dtype), Local("best__index", INT)
-    body.append(Assign(best, state.read(x, _at(indices | {op.axis: literal(0)}), Scope(body))))
+    scope = Scope(body, rounds=range(target.type.size))
+    body.append(Assign(best, state.read(x, _at(indices | {op.axis: literal(0)}), scope)))
     body.append(Assign(position, literal(0)))
     if shape[op.axis] > 1:
-        loop = Loop(Index(f"i{op.axis}"), literal(shape[op.axis]))
-        scope = Scope(loop.body)
+        loop = Loop(Index(f"i{op.axis}"), literal(shape[op.axis]), start=literal(1))
+        scope = Scope(loop.body, rounds=range(x.type.size - target.type.size))
         value = scope.let("this__value", state.read(x, _at(indices | {op.axis: loop.index}), scope))
         better: Expr = Apply("greater" if op.kind == "max" else "less", (value, best), BOOL)
         if dtype.kind == "f":

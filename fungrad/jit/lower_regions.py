@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fungrad.ir.graph import Const, Equation, Graph, Operand, Var
 from fungrad.ir.types import INT, ArrayType, array_type
+from fungrad.jit.in_place import may_overwrite, replaced
 from fungrad.jit.loops import (
     Apply,
     Assign,
@@ -33,6 +35,7 @@ from fungrad.primitives.create import full
 from fungrad.primitives.shape import Slice
 from fungrad.regions.adjoint import Adjoint
 from fungrad.regions.derived import chosen
+from fungrad.regions.each import Each
 from fungrad.regions.inline import Inline
 from fungrad.regions.scan import Scan
 from fungrad.regions.switch import Switch
@@ -56,17 +59,13 @@ def scan(state: Lowering, eqn: Equation) -> None:
     loop = Loop(Index(state.whole.fresh("step")), literal(op.length))
     row = sub(literal(op.length - 1), loop.index) if op.reverse else loop.index
     before, after = (add(row, literal(1)), row) if op.reverse else (row, add(row, literal(1)))
+    ends = (literal(op.length), literal(0)) if op.reverse else (literal(0), literal(op.length))
     carries = [
-        _Kept(state, first, last, histories[i], before, after, literal(op.length if op.reverse else 0))
+        _Kept(state, first, last, histories[i], (before, after), ends, loop.body)
         if i in histories
-        else _carry(state, first, last, loop.index)
+        else _Carry(state, first, last)
         for i, (first, last) in enumerate(zip(firsts, lasts, strict=True))
     ]
-    for carry in carries:
-        carry.begin()
-    state.statements.append(loop)
-    for carry in carries:
-        carry.enter(loop.body)
     rows = [_view(state, source, add(row, literal(start)), loop.body) for source, start in sources]
     targets = [_view(state, y, row, loop.body) for y in ys]
     inside(
@@ -77,9 +76,16 @@ def scan(state: Lowering, eqn: Equation) -> None:
         loop.body,
     )
     for carry in carries:
-        carry.leave(loop.body)
+        carry.settle(loop.body, loop)
+    state.statements.append(loop)
     for carry in carries:
-        carry.end(op.length, literal(0 if op.reverse else op.length))
+        carry.end(op.length)
+
+
+def each(state: Lowering, eqn: Equation) -> None:
+    op = eqn.op
+    assert isinstance(op, Each)
+    scan(state, replace(eqn, op=op.as_scan))
 
 
 def while_loop(state: Lowering, eqn: Equation) -> None:
@@ -89,14 +95,13 @@ def while_loop(state: Lowering, eqn: Equation) -> None:
     conditions, consts = list(map(state.buffer, conditions)), list(map(state.buffer, consts))
     state.note(eqn)
     lasts = [state.memory(var) for var in eqn.outputs]
-    carries = [_Copied(state, first, last) for first, last in zip(firsts, lasts, strict=True)]
-    for carry in carries:
-        carry.begin()
+    carries = [_Carry(state, first, last) for first, last in zip(firsts, lasts, strict=True)]
     places = [carry.now for carry in carries]
     repeat = _repeat(state, op, [*conditions, *places])
     inside(state, op.body, [*consts, *places], [carry.next for carry in carries], repeat.body)
     for carry in carries:
-        carry.leave(repeat.body)
+        carry.settle(repeat.body)
+    state.statements.append(repeat)
 
 
 def inline(state: Lowering, eqn: Equation) -> None:
@@ -143,6 +148,7 @@ def adjoint(state: Lowering, eqn: Equation) -> None:
     condition: list[Statement] = []
     places = [_view(state, tape, count, condition) for tape in tapes]
     repeat = _repeat(state, region, [*conditions, *places], condition)
+    state.statements.append(repeat)
     following = add(count, literal(1))
     for tape in tapes:
         repeat.body.append(Grow(tape, add(count, literal(2))))
@@ -167,11 +173,8 @@ def adjoint(state: Lowering, eqn: Equation) -> None:
         next(outputs) if flag else state.temp(state.whole.fresh("ct"), start.type)
         for start, flag in zip(starts, results, strict=True)
     ]
-    carries = [_Copied(state, start, place) for start, place in zip(starts, places, strict=True)]
-    for carry in carries:
-        carry.begin()
+    carries = [_Carry(state, start, place) for start, place in zip(starts, places, strict=True)]
     loop = Loop(Index(state.whole.fresh("step")), count)
-    state.statements.append(loop)
     row = sub(sub(count, literal(1)), loop.index)
     inside(
         state,
@@ -186,111 +189,105 @@ def adjoint(state: Lowering, eqn: Equation) -> None:
         loop.body,
     )
     for carry in carries:
-        carry.leave(loop.body)
+        carry.settle(loop.body)
+    state.statements.append(loop)
 
 
 def inside(
     state: Lowering, graph: Graph, inputs: Sequence[Buffer], outputs: Sequence[Buffer], statements: list[Statement]
 ) -> None:
     """Lower a graph inside the program of another."""
-    type(state)(graph, state.whole, inputs, outputs, statements).run()
+    state.inner.append(type(state)(graph, state.whole, inputs, outputs, statements))
+    state.inner[-1].run()
 
 
 # -- carries -----------------------------------------------------------------------------------------------------------
 
 
-class _Copied:
-    """A carry in one place; each step writes the next one to another and copies it back."""
+class _Carry:
+    """A carry in one place. A step writes the next one over it if it may; else to another place, from which it is
+    copied back if it is small, or with which the first place takes turns."""
 
     def __init__(self, state: Lowering, first: Operand, place: Buffer) -> None:
         self.state = state
         self.first = first
-        self.now = place
+        self.place = self.now = place
         self.next = state.temp(state.whole.fresh(f"{place.name}__next"), place.type)
+        self.pair: Buffer | None = None
 
-    def begin(self) -> None:
-        self.state.copy(self.first, self.now)
+    def settle(self, body: list[Statement], counted: Loop | None = None) -> None:
+        """Finish a step, whose statements are known, and begin with the first carry.
 
-    def enter(self, body: list[Statement]) -> None:
-        pass
+        Args:
+            body: the statements.
+            counted: the loop around them, if its rounds are counted from 0.
+        """
+        type, statements = self.place.type, self.state.statements
+        if may_overwrite(body, self.now, self.next):
+            body[:] = replaced(body, {self.next: self.now})
+        elif counted is None or type.size * type.dtype.itemsize <= SMALL:
+            _copy(self.next, self.now, body)
+        else:
+            pair_type = array_type((2, *type.shape), type.dtype)
+            self.pair = self.state.temp(self.state.whole.fresh(f"{self.place.name}__pair"), pair_type)
+            parity = Apply("bitwise_and", (counted.index, literal(1)), INT)
+            turns: list[Statement] = []
+            now = _view(self.state, self.pair, parity, turns)
+            following = _view(self.state, self.pair, sub(literal(1), parity), turns)
+            body[:] = [*turns, *replaced(body, {self.now: now, self.next: following})]
+            self.place = _view(self.state, self.pair, literal(0), statements)
+        self.state.copy(self.first, self.place)
 
-    def leave(self, body: list[Statement]) -> None:
-        _copy(self.next, self.now, body)
-
-    def end(self, length: int, last: Expr) -> None:
-        pass
-
-
-class _Alternating:
-    """A carry in one of two places; each step reads one and writes the other."""
-
-    def __init__(self, state: Lowering, first: Operand, last: Buffer, index: Expr) -> None:
-        self.first = first
-        self.last = last
-        self.index = index
-        self.state = state
-        type = array_type((2, *last.type.shape), last.type.dtype)
-        self.pair = state.temp(state.whole.fresh(f"{last.name}__pair"), type)
-
-    def begin(self) -> None:
-        self.state.copy(self.first, _view(self.state, self.pair, literal(0), self.state.statements))
-
-    def enter(self, body: list[Statement]) -> None:
-        parity = Apply("bitwise_and", (self.index, literal(1)), INT)
-        self.now = _view(self.state, self.pair, parity, body)
-        self.next = _view(self.state, self.pair, sub(literal(1), parity), body)
-
-    def leave(self, body: list[Statement]) -> None:
-        pass
-
-    def end(self, length: int, last: Expr) -> None:
-        statements = self.state.statements
-        _copy(_view(self.state, self.pair, literal(length % 2), statements), self.last, statements)
+    def end(self, length: int) -> None:
+        """Bring the last carry to where it is expected."""
+        if self.pair is not None:
+            statements = self.state.statements
+            _copy(_view(self.state, self.pair, literal(length % 2), statements), self.now, statements)
 
 
 class _Kept:
     """A carry whose history is kept: each step reads one row of it and writes the next."""
 
     def __init__(
-        self, state: Lowering, first: Operand, last: Buffer, history: Buffer, before: Expr, after: Expr, start: Expr
+        self,
+        state: Lowering,
+        first: Operand,
+        last: Buffer,
+        history: Buffer,
+        rows: tuple[Expr, Expr],
+        ends: tuple[Expr, Expr],
+        body: list[Statement],
     ) -> None:
+        """
+        Args:
+            rows: of the carry before and after a step.
+            ends: the rows of the first and the last carry.
+            body: of a step.
+        """
         self.state = state
         self.first = first
         self.last = last
         self.history = history
-        self.before, self.after, self.start = before, after, start
+        self.ends = ends
+        self.now, self.next = (_view(state, history, row, body) for row in rows)
 
-    def begin(self) -> None:
-        self.state.copy(self.first, _view(self.state, self.history, self.start, self.state.statements))
+    def settle(self, body: list[Statement], counted: Loop) -> None:
+        self.state.copy(self.first, _view(self.state, self.history, self.ends[0], self.state.statements))
 
-    def enter(self, body: list[Statement]) -> None:
-        self.now = _view(self.state, self.history, self.before, body)
-        self.next = _view(self.state, self.history, self.after, body)
-
-    def leave(self, body: list[Statement]) -> None:
-        pass
-
-    def end(self, length: int, last: Expr) -> None:
+    def end(self, length: int) -> None:
         statements = self.state.statements
-        _copy(_view(self.state, self.history, last, statements), self.last, statements)
-
-
-def _carry(state: Lowering, first: Operand, last: Buffer, index: Expr) -> _Copied | _Alternating:
-    size = last.type.size * last.type.dtype.itemsize
-    return _Copied(state, first, last) if size <= SMALL else _Alternating(state, first, last, index)
+        _copy(_view(self.state, self.history, self.ends[1], statements), self.last, statements)
 
 
 # -- pieces ------------------------------------------------------------------------------------------------------------
 
 
 def _repeat(state: Lowering, op: While, places: Sequence[Buffer], condition: list[Statement] | None = None) -> Repeat:
-    """Append a loop that runs while the condition holds; its body is empty."""
+    """A loop that runs while the condition holds; its body is empty."""
     before: list[Statement] = [] if condition is None else condition
     flag = state.temp(state.whole.fresh("go_on"), op.condition.outputs[0].type)
     inside(state, op.condition, places, [flag], before)
-    repeat = Repeat(before, Load(flag, ()), [])
-    state.statements.append(repeat)
-    return repeat
+    return Repeat(before, Load(flag, ()), [])
 
 
 def _rows(state: Lowering, x: Operand) -> tuple[Buffer, int]:

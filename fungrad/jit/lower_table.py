@@ -22,6 +22,7 @@ from fungrad.jit import (
     lower_shape,
 )
 from fungrad.jit.loops import Expr
+from fungrad.jit.product_sum import ProductSum
 from fungrad.jit.scope import Scope
 from fungrad.primitives.contract import Dot
 from fungrad.primitives.convert import Convert
@@ -31,6 +32,7 @@ from fungrad.primitives.random import Threefry
 from fungrad.primitives.reduce import ArgReduce, CumSum, Reduce, Sum
 from fungrad.primitives.shape import Broadcast, Concatenate, Flip, Pad, Reshape, Slice, Transpose
 from fungrad.regions.adjoint import Adjoint
+from fungrad.regions.each import Each
 from fungrad.regions.inline import CustomJvp, CustomVjp, Remat
 from fungrad.regions.scan import Scan
 from fungrad.regions.switch import Switch
@@ -61,10 +63,12 @@ STAGES: dict[type, Callable[[Lowering, Equation], None]] = {
     ArgReduce: lower_reduce.arg_reduce,
     CumSum: lower_reduce.cumsum,
     Dot: lower_dot.dot,
+    ProductSum: lower_dot.product_sum,
     Gather: lower_index.gather,
     Scatter: lower_index.scatter,
     ScatterAdd: lower_index.scatter,
     Scan: lower_regions.scan,
+    Each: lower_regions.each,
     While: lower_regions.while_loop,
     Adjoint: lower_regions.adjoint,
     Switch: lower_regions.switch,
@@ -73,23 +77,28 @@ STAGES: dict[type, Callable[[Lowering, Equation], None]] = {
     CustomVjp: lower_regions.inline,
 }
 
-READ_BY_ELEMENT: frozenset[type] = frozenset({Pad, Concatenate, ArgReduce, CumSum, Scatter, ScatterAdd, Scan})
+READ_BY_ELEMENT: frozenset[type] = frozenset({Pad, Concatenate, ArgReduce, CumSum, Scatter, ScatterAdd, Scan, Each})
 """Stages that read their operands element by element, or store those themselves which they need in memory."""
 
 
 def is_native(eqn: Equation) -> bool:
     """Whether the loops of an equation's family can compute this very equation."""
+    return not obstacle(eqn)
+
+
+def obstacle(eqn: Equation) -> str:
+    """Why they cannot; empty if they can."""
     first = eqn.inputs[0].type.dtype if eqn.inputs else BOOL
     match eqn.op:
-        case Elementwise("pow" | "reciprocal"):
-            return first.kind == "f"  # of integers, NumPy raises for negative exponents and warns about 1 / 0
+        case Elementwise("pow" | "reciprocal") if first.kind != "f":
+            return "of integers, NumPy raises for negative exponents and warns about 1 / 0"
         case Elementwise("nextafter"):
-            return False  # the neighbour of a bound: rare, and of few numbers
-        case Convert(dtype):
-            return not (first.kind == "f" and dtype.kind == "u")  # out of range differs between machines
-        case Dot():
-            return first != BOOL
-    return True
+            return "the neighbour of a bound is rare, and of few numbers"
+        case Convert(dtype) if first.kind == "f" and dtype.kind == "u":
+            return "what is out of range differs between machines"
+        case Dot() if first == BOOL:
+            return "a product of booleans is no sum of products"
+    return ""
 
 
 def is_view(eqn: Equation) -> bool:
@@ -126,4 +135,6 @@ def operands_in_memory(eqn: Equation, needed: set[Var]) -> Iterator[Var]:
         operands = ()
     elif isinstance(eqn.op, Gather):
         operands = operands[:1]
+    elif isinstance(eqn.op, ProductSum):
+        operands = operands[:3]
     return (x for x in operands if isinstance(x, Var))

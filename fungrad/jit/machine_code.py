@@ -7,32 +7,15 @@ What is linked lives as long as the `Library` that holds it.
 from __future__ import annotations
 
 import itertools
-import os
-import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
 from llvmlite import binding
 
-LOCK = threading.RLock()
-"""Held while LLVM works, and while the process forks: a child must not inherit a compiler in the middle of its work."""
+from fungrad.jit.forks import LOCK, also_wait_for
 
-_LLVMLITE = binding.ffi.lib._lock  # its own: code that is no longer needed is freed under it, without ours
-
-
-def _hold() -> None:
-    LOCK.acquire()
-    _LLVMLITE.__enter__()
-
-
-def _let_go() -> None:
-    _LLVMLITE.__exit__()
-    LOCK.release()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_hold, after_in_parent=_let_go, after_in_child=_let_go)
+also_wait_for(binding.ffi.lib._lock)  # llvmlite's own: code that is no longer needed is freed under it, without LOCK
 
 _NUMBERS = itertools.count()
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from bisect import insort
 
-from fungrad.jit.loops import Buffer, Note, Program, buffers_in, views_in
+from fungrad.jit.loops import Buffer, Note, Program
+from fungrad.jit.walk import buffers_in, views_in
 
 ALIGNMENT = 64
 

@@ -19,6 +19,7 @@ from fungrad.jit.emit_llvm import CALLBACK, emit_llvm
 from fungrad.jit.loops import Buffer, Program
 from fungrad.jit.memory_plan import arena_layout
 from fungrad.jit.native_math import I64
+from fungrad.jit.thread_pool import default_threads
 
 _ALIVE: list[Any] = []  # njit functions may be called as long as the process lives
 
@@ -45,6 +46,7 @@ def kernel(program: Program) -> Any:
             for position, type in enumerate(signature.args[0].types):
                 array = context.make_array(type)(context, builder, builder.extract_value(values[0], position))
                 pointers.append(builder.bitcast(array.data, function.args[position].type))
+            pointers.append(I64(default_threads()))
             for callback in callbacks:
                 found = context.add_dynamic_addr(builder, host_calls.address(callback), info="host call")
                 pointers.append(builder.bitcast(found, CALLBACK))

@@ -16,7 +16,7 @@ import numpy as np
 from llvmlite import ir
 
 from fungrad.ir.types import DType
-from fungrad.jit import native_threefry, vector_erf_inv, vectormath
+from fungrad.jit import native_threefry, shared_functions, vector_erf_inv, vectormath
 from fungrad.jit.assumptions import ASSUMING, Assume
 from fungrad.jit.registers import Number, format_of
 
@@ -42,6 +42,12 @@ def libc_address(name: str) -> int:
     """The address of a function of the C library."""
     library = ctypes.CDLL("ucrtbase" if sys.platform == "win32" else None)  # None: what Python itself has loaded
     return ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0
+
+
+def libc(module: ir.Module, name: str, result: ir.Type, arguments: list[ir.Type]) -> ir.Function:
+    """A function of the C library."""
+    symbol = f"{LIBC}{name}"
+    return module.globals.get(symbol) or ir.Function(module, ir.FunctionType(result, arguments), symbol)
 
 
 def register_type(dtype: DType) -> ir.Type:
@@ -78,6 +84,7 @@ class ScalarMath:
     def __init__(self, builder: ir.IRBuilder) -> None:
         self.b = builder
         self.assume: Assume | None = None  # set while a loop is emitted that may assume ordinary arguments
+        self.rare = False  # whether the code that is emitted runs only where an assumption did not hold
         self.branching = True  # whether single numbers are computed, where a branch costs no vector registers
 
     def constant(self, value: Any, dtype: DType) -> ir.Value:
@@ -164,6 +171,8 @@ class ScalarMath:
         if op in ("maximum", "minimum") and not exact:
             return self.intrinsic(op, *args)  # the same but for the sign of equal zeros, and LLVM vectorises it
         if op in vectormath.FUNCTIONS and not (op == "pow" and isinstance(args[1], ir.Constant)):
+            if self.rare:
+                return shared_functions.call(op, b, *args)
             if op in ASSUMING and self.assume is None and self.branching:
                 return self.either(op, args)
             return vectormath.apply(op, b, *args, assume=self.assume)
@@ -191,7 +200,7 @@ class ScalarMath:
         fast = vectormath.apply(op, b, *args, assume=assumed)
         before = b.block
         with b.if_then(assumed.broken(), likely=False):
-            slow = vectormath.apply(op, b, *args)
+            slow = shared_functions.call(op, b, *args)
             inside = b.block
         found = b.phi(fast.type)
         found.add_incoming(fast, before)

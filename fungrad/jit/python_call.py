@@ -1,6 +1,7 @@
 """From Python to machine code and back: checks the arguments, makes the results, calls without the GIL.
 
-    call(leaves)  ->  a tuple of results     if the leaves are dense arrays and numbers of the compiled types
+    call(leaves)  ->  a tuple of results     if the leaves are dense arrays and numbers of the compiled types, and those
+                                             that are written over are writeable and overlap no other
                       None                   if they are not: nothing has run
                       a status               if the program failed, see `emit_llvm`
 
@@ -24,6 +25,7 @@ import numpy as np
 from fungrad.ir.types import ArrayType
 
 Leaf = tuple[ArrayType, type | None]  # for a Python number its type: bool, int or float
+Result = tuple[ArrayType, type | None, int | None]  # and the input it is written over, if it is
 NativeCall = Callable[[tuple[Any, ...]], Any]
 
 # where fields are, in bytes
@@ -32,11 +34,12 @@ TYPE = HEAD - 8
 TUPLE: int = tuple.__basicsize__  # of tuples, the first item
 DATA, RANK, EXTENTS, DESCRIPTOR, FLAGS = HEAD, HEAD + 8, HEAD + 16, HEAD + 40, HEAD + 48  # of arrays
 DENSE = 0x0001 | 0x0100  # C-contiguous and aligned
+WRITEABLE = 0x0400
 
 # the words of a plan: a header, a record for each input and each output, pointers to constants and host callbacks
-ENTRY, INPUTS, OUTPUTS, CONSTANTS, HOSTS, ARENA_BYTES, ARENAS, HEADER = range(8)
-KIND, SCALAR, DTYPE, NDIM, SHAPE, RECORD = range(6)
-ARRAY, NUMPY_SCALAR, FLOAT, INTEGER, BOOL = range(5)  # kinds
+ENTRY, INPUTS, OUTPUTS, CONSTANTS, HOSTS, ARENA_BYTES, ARENAS, THREADS, DONATED, HEADER = range(10)
+KIND, SCALAR, DTYPE, NDIM, SHAPE, NEEDED, BYTES, RECORD = range(8)
+ARRAY, NUMPY_SCALAR, FLOAT, INTEGER, BOOL, INPUT = range(6)  # kinds; the last of a result: `SCALAR` says which
 _KINDS: dict[type | None, int] = {float: FLOAT, int: INTEGER, bool: BOOL}
 
 
@@ -46,24 +49,33 @@ class Plan:
 
     entry: int
     inputs: Sequence[Leaf]
-    outputs: Sequence[Leaf]
+    outputs: Sequence[Result]
     constants: Sequence[Any]
     hosts: Sequence[int]  # addresses
     arena_bytes: int
+    threads: int
     alive: Any = None  # what must live as long as the function
     arenas: list[Any] = field(default_factory=list)  # free ones; a call takes one and puts it back
 
 
 def native(plan: Plan, call: int) -> NativeCall:
     """A C function that carries out a plan; `call` is the address of the code of `emit_call`."""
+    donors = {donor for _, _, donor in plan.outputs if donor is not None}
+    leaves: list[tuple[ArrayType, type | None, int | None, bool]]
+    leaves = [(type, number, None, i in donors) for i, (type, number) in enumerate(plan.inputs)]
+    leaves += [(*result, False) for result in plan.outputs]
+    shapes = [np.array(type.shape, np.int64) for type, *_ in leaves]
     records = []
-    shapes = [np.array(type.shape, np.int64) for type, _ in (*plan.inputs, *plan.outputs)]
-    for (type, number), shape in zip((*plan.inputs, *plan.outputs), shapes, strict=True):
+    for (type, number, donor, donated), shape in zip(leaves, shapes, strict=True):
         kind = _KINDS[number] if number else ARRAY if type.shape else NUMPY_SCALAR
         scalar = 0 if kind == ARRAY else id(number or type.dtype.type)
-        records += [kind, scalar, id(type.dtype), type.ndim, shape.ctypes.data]
+        if donor is not None:
+            kind, scalar = INPUT, donor
+        needed = DENSE | WRITEABLE if donated else DENSE
+        size = type.size * type.dtype.itemsize
+        records += [kind, scalar, id(type.dtype), type.ndim, shape.ctypes.data, needed, size]
     counts = [len(plan.inputs), len(plan.outputs), len(plan.constants), len(plan.hosts)]
-    header = [plan.entry, *counts, plan.arena_bytes, id(plan.arenas)]
+    header = [plan.entry, *counts, plan.arena_bytes, id(plan.arenas), plan.threads, len(donors)]
     words = np.array([*header, *records, *(x.ctypes.data for x in plan.constants), *plan.hosts], np.int64)
     method = _Method(b"compiled", call, _ONE_ARGUMENT, None)
     function: NativeCall = _new_function(ctypes.addressof(method), (words, plan, shapes, method), None)
@@ -74,33 +86,41 @@ def portable(plan: Plan) -> NativeCall:
     """The same as a Python function that needs to know nothing about the memory of Python objects."""
     entry = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(plan.entry)
 
-    def fits(leaf: Any, type_: ArrayType, number: type | None) -> bool:
+    donors = {donor for _, _, donor in plan.outputs if donor is not None}
+
+    def fits(leaf: Any, type_: ArrayType, number: type | None, donated: bool) -> bool:
         if type(leaf) is np.ndarray and not number:
             return bool(
                 leaf.dtype == type_.dtype
                 and leaf.shape == type_.shape
                 and leaf.flags.c_contiguous
                 and leaf.flags.aligned
+                and (leaf.flags.writeable or not donated)
             )
         return type_.shape == () and type(leaf) is (number or type_.dtype.type)
 
     def call(leaves: tuple[Any, ...]) -> Any:
         if len(leaves) != len(plan.inputs) or not all(
-            fits(x, *leaf) for x, leaf in zip(leaves, plan.inputs, strict=True)
+            fits(x, *leaf, i in donors) for i, (x, leaf) in enumerate(zip(leaves, plan.inputs, strict=True))
         ):
+            return None
+        if any(i != j and np.may_share_memory(leaves[i], x) for i in donors for j, x in enumerate(leaves)):
             return None
         try:
             inputs = [np.asarray(x, type.dtype) for x, (type, _) in zip(leaves, plan.inputs, strict=True)]
         except OverflowError:
             return None
-        outputs = [np.empty(type.shape, type.dtype) for type, _ in plan.outputs]
+        outputs = [
+            np.empty(type.shape, type.dtype) if donor is None else leaves[donor] for type, _, donor in plan.outputs
+        ]
         arena = np.empty(plan.arena_bytes, np.uint8)
-        pointers = [x.ctypes.data for x in (*inputs, *plan.constants, *outputs, arena)]
-        status = entry((ctypes.c_void_p * (len(pointers) + len(plan.hosts)))(*pointers, *plan.hosts))
+        words = [x.ctypes.data for x in (*inputs, *plan.constants, *outputs, arena)]
+        words += [plan.threads, *plan.hosts]
+        status = entry((ctypes.c_void_p * len(words))(*words))
         if status:
             return status
         results = zip(outputs, plan.outputs, strict=True)
-        return tuple([x if x.ndim else number(x[()]) if number else x[()] for x, (_, number) in results])
+        return tuple([x if x.ndim else number(x[()]) if number else x[()] for x, (_, number, _) in results])
 
     return call
 
@@ -123,7 +143,7 @@ def layout_is_known() -> bool:
         (word(word(id(x) + EXTENTS)), 2),
         (word(word(id(x) + EXTENTS) + 8), 3),
         (word(id(x) + DESCRIPTOR), id(x.dtype)),
-        (word(id(x) + FLAGS, ctypes.c_int32) & DENSE, DENSE),
+        (word(id(x) + FLAGS, ctypes.c_int32) & (DENSE | WRITEABLE), DENSE | WRITEABLE),
         (word(id(turned) + FLAGS, ctypes.c_int32) & DENSE, 0x0100),
     ]
     pair, number = (x, None), 2.5

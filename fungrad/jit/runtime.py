@@ -4,28 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fungrad.compilation import Phases, log, origin_of
 from fungrad.errors import CompileError, OutOfBoundsError
 from fungrad.ir.graph import Graph
 from fungrad.ir.types import ArrayType
+from fungrad.jit.forks import LOCK
 from fungrad.jit.loops import Program
 from fungrad.jit.lower import lower
 from fungrad.jit.python_call import NativeCall, Plan, layout_is_known, native, portable
 from fungrad.passes import optimize
 
+if TYPE_CHECKING:
+    from fungrad.jit.compiler import Code
+
 
 class Compiled:
     """A graph, optimized and lowered at once, compiled to machine code at the first call."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = optimize(graph)
-        self.program: Program = lower(self.graph)
+    def __init__(self, graph: Graph, donated: Sequence[int] = (), threads: int | None = None) -> None:
+        self.origin = origin_of(graph)
+        self.phases = Phases(self.origin.seconds)
+        self._threads = threads
+        with self.phases.measure("passes"):
+            self.graph = optimize(graph)
+        with self.phases.measure("lowering"):
+            self.program: Program = lower(self.graph, donated)
         self._types = [b.type for b in self.program.inputs]
         self._call: NativeCall | None = None
-        self._code: Any = None
+        self._code: Code | None = None
 
     def __call__(self, values: Sequence[Any]) -> Sequence[Any]:
         """The outputs for values of the graph's input types; 0-d ones are NumPy scalars."""
@@ -48,33 +58,49 @@ class Compiled:
             weak: for each input the type of Python number it is, or None for NumPy's arrays and scalars.
             numbers: for each output, the same.
         """
-        from fungrad.jit import compiler
-        from fungrad.jit.machine_code import LOCK
+        code = self.code()
+        with LOCK:
+            from fungrad.jit.compiler import address_of_call
+            from fungrad.jit.thread_pool import default_threads
 
         program = self.program
-        with LOCK:  # compile once, also if several threads arrive together
-            code = self._code = self._code or compiler.code_of(program)
         plan = Plan(
             entry=code.address,
             inputs=list(zip(self._types, weak, strict=True)),
-            outputs=[(b.type, number) for b, number in zip(program.outputs, numbers, strict=True)],
+            outputs=[
+                (b.type, number, program.inputs.index(b) if b in program.inputs else None)
+                for b, number in zip(program.outputs, numbers, strict=True)
+            ],
             constants=[b.value for b in program.constants],
             hosts=code.hosts,
             arena_bytes=code.arena_bytes,
+            threads=self._threads or default_threads(),
             alive=code,
         )
-        return native(plan, compiler.address_of_call()) if layout_is_known() else portable(plan)
+        return native(plan, address_of_call()) if layout_is_known() else portable(plan)
+
+    def code(self) -> Code:
+        """The machine code, made at the first need."""
+        with LOCK:  # compile once, also if several threads arrive together
+            from fungrad.jit.compiler import code_of
+
+            if self._code is None:
+                self._code = code_of(self.program, self.phases)
+                arguments = {b.name: b.type for b in self.program.inputs}
+                log(self.origin, arguments, self.phases, self._code.cached)
+        return self._code
 
     @cached_property
     def dispatcher(self) -> Any:
         """The program as an njit function; made once, since Numba never frees machine code."""
-        from fungrad.jit.native import compile_dispatcher
+        with LOCK:
+            from fungrad.jit.native import compile_dispatcher
 
         return compile_dispatcher(self.program)
 
     def fail(self, status: int) -> None:
         """Raise the error that a status stands for."""
-        from fungrad.jit.emit_llvm import OUT_OF_MEMORY
+        from fungrad.jit.emitter import OUT_OF_MEMORY
         from fungrad.jit.host_calls import take_error
 
         if status > 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from itertools import count
-from math import inf
+from math import inf, prod
 
 from fungrad.ir.graph import Var
 from fungrad.jit.loops import Apply, Buffer, Expr, Index, Let, Literal, Load, Local, Statement, indices_in
@@ -17,12 +17,16 @@ class Scope:
     """One loop body: where values are bound, each once for each index. Sees what the bodies around it have bound."""
 
     def __init__(
-        self, body: list[Statement], parent: Scope | None = None, index: Index | None = None, rounds: range = range(0)
+        self,
+        body: list[Statement],
+        parent: Scope | None = None,
+        index: Index | None = None,
+        rounds: range | None = None,
     ) -> None:
         self.body = body
         self.parent = parent
         self.index = index
-        self.rounds = rounds  # what the index runs over
+        self.rounds = rounds  # what the index runs over; how often the body runs
         self.bound: dict[tuple[Var, Indices], Local] = {}
         self.held: dict[tuple[Buffer, Indices], Local] = {}
         self.fresh: Iterator[int] = count() if parent is None else parent.fresh
@@ -36,6 +40,15 @@ class Scope:
         local = Local(name if number == 1 else f"{name}__{number}", value.dtype)
         self.body.append(Let(local, value))
         return local
+
+    def times(self) -> int | None:
+        """How often this body runs, or None where that is not known."""
+        lengths = []
+        scope: Scope | None = self
+        while scope is not None:
+            lengths += [] if scope.rounds is None else [len(scope.rounds)]
+            scope = scope.parent
+        return prod(lengths) if lengths else None
 
     def find(self, x: Var, index: Indices) -> Local | None:
         """The local that holds an element of `x`."""
@@ -69,7 +82,7 @@ class Scope:
             case Index():
                 scope: Scope | None = self
                 while scope is not None:
-                    if scope.index == index:
+                    if scope.index == index and scope.rounds is not None:
                         return scope.rounds.start, scope.rounds.stop - 1
                     scope = scope.parent
             case Apply(op="add" | "sub" | "mul" as op, args=(x, y)) if isinstance(y, Literal) and y.value >= 0:

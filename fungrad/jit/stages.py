@@ -44,7 +44,7 @@ def stages(program: Program) -> list[Stage]:
 def form_of(program: Program) -> Any:
     """What a program computes and where its memory is, without names: its `repr` is the same in every process."""
     offsets, _ = arena_layout(program)
-    places: dict[Buffer, Hashable] = {b: ("argument", i) for i, b in enumerate(program.arguments)}
+    places: dict[Buffer, Hashable] = {b: ("argument", i) for i, b in reversed([*enumerate(program.arguments)])}
     places |= {b: ("arena", offset) for b, offset in offsets.items()}
     parts = [(s.key, [places[b] for b in s.memory], [h.number for h in s.hosts]) for s in stages(program)]
     return parts, [b.type for b in program.arguments], len(program.hosts)

@@ -1,4 +1,4 @@
-"""What compiled code refers to outside itself, by name: BLAS, the C library, tables.
+"""What compiled code refers to outside itself, by name: the C library, threads, tables, and functions programs share.
 
 Names rather than addresses, so that machine code can be kept; they are looked up when it is linked.
 """
@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from functools import cache
 
-_BLAS, _LIBC, _TABLE = "fungrad_blas_", "fungrad_libc_", "fungrad_two_over_pi"
+SHARED = "fungrad_shared_"
+_LIBC, _TABLE, _POOL = "fungrad_libc_", "fungrad_two_over_pi", "fungrad_pool_run"
 
 
 def is_external(name: str) -> bool:
     """Whether the name of an LLVM global is one of ours that is defined outside."""
-    return name.startswith((_BLAS, _LIBC)) or name == _TABLE
+    return name.startswith((_LIBC, SHARED)) or name in (_TABLE, _POOL)
 
 
 @cache
@@ -22,14 +23,18 @@ def address(name: str) -> int:
     Raises:
         KeyError: there is no such symbol.
     """
-    if name.startswith(_BLAS):
-        from fungrad.jit import blas
+    if name == _POOL:
+        from fungrad.jit import thread_pool
 
-        return blas.address(name.removeprefix(_BLAS))
+        return thread_pool.address_of_run()
     if name.startswith(_LIBC):
         from fungrad.jit.native_math import libc_address
 
         return libc_address(name.removeprefix(_LIBC))
+    if name.startswith(SHARED):
+        from fungrad.jit import shared_functions
+
+        return shared_functions.address(name.removeprefix(SHARED))
     if name == _TABLE:
         from fungrad.jit import vectortrig
 

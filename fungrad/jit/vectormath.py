@@ -49,6 +49,11 @@ FUNCTIONS: dict[str, Callable[..., Number]] = {
 """The rows of the elementwise table that are not machine instructions."""
 
 
+def arity(name: str) -> int:
+    """How many arguments a function has."""
+    return 2 if name in ("arctan2", "pow", "hypot") else 1
+
+
 def apply(name: str, b: ir.IRBuilder, *args: ir.Value, assume: Assume | None = None) -> Any:
     """The LLVM value of a function of LLVM values, which may assume ordinary arguments if `assume` is given."""
     numbers = [Number(b, format_of(x), x) for x in args]

@@ -1,4 +1,4 @@
-"""Bring every contraction into the forms BLAS knows.
+"""Bring every contraction into the forms of matrix products.
 
     dot[contract_a=(0,), contract_b=(1,)] x:f32[4,8,3] y:f32[5,4]      becomes      a matrix product of reshaped
     operands

@@ -68,13 +68,15 @@ class Threefry(Primitive):
     def evaluate(self, *arrays: Any) -> Any:
         key, start = arrays
         size = math.prod(self.shape)
-        out = np.empty((*key.shape[:-1], size), LONG)
-        for place in np.ndindex(key.shape[:-1]):
-            row = out[place]
+        keys, starts = key.reshape(-1, 2), start.reshape(-1, 1)
+        out = np.empty((len(starts), size), LONG)
+        rows = max(1, _BLOCK // max(1, size))
+        for first in range(0, len(starts), rows):
+            some = slice(first, first + rows)
             for begin in range(0, size, _BLOCK):
-                counters = np.arange(begin, min(begin + _BLOCK, size), dtype=LONG) + start[place]
+                counters = np.arange(begin, min(begin + _BLOCK, size), dtype=LONG) + starts[some]
                 high, low = (counters >> LONG.type(32)).astype(WORD), counters.astype(WORD)
-                row[begin : begin + _BLOCK] = threefry2x32(key[*place, :1], key[*place, 1:], high, low)
+                out[some, begin : begin + _BLOCK] = threefry2x32(keys[some, :1], keys[some, 1:], high, low)
         return out.reshape((*key.shape[:-1], *self.shape))[()]
 
     def vjp(self, ct: Any, inputs: Sequence[Value], out: Any, wanted: Sequence[bool]) -> Sequence[Cotangent]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from fungrad.errors import ArgumentError, DtypeError, ShapeError
 from fungrad.ir.types import DType, type_of
-from fungrad.numpy.promotion import as_operand, as_value
+from fungrad.numpy.promotion import as_operand, as_value, broadcast_shape
 from fungrad.primitives.random import WORD
 from fungrad.primitives.shape import Shape
 from fungrad.trace import Tracer, concrete_value, is_array
@@ -92,6 +92,31 @@ def as_float(function: str, name: str, x: Any) -> Any:
     except DtypeError as error:
         raise DtypeError(f"{function}: {name}: {error}") from None
     return value if value.dtype.kind == "f" else value.astype(np.float64)
+
+
+def parameters(function: str, shape: Any, dtype: DType, **given: Any) -> tuple[Shape, list[Any]]:
+    """The shape of a result, by default that to which positive parameters broadcast, and these in `dtype`.
+
+    Raises:
+        ArgumentError: a parameter is known and not positive.
+        DtypeError: it is not a real number or an array of such.
+        ShapeError: it does not broadcast to the shape.
+    """
+    values = {name: as_float(function, name, x) for name, x in given.items()}
+    if shape is None:
+        shape = broadcast_shape(function, *(x.shape for x in values.values()))
+    shape = as_shape(function, shape)
+    for name, x in values.items():
+        fits(function, name, x, shape)
+        check_positive(function, name, x)
+    return shape, [x.astype(dtype) for x in values.values()]
+
+
+def check_positive(function: str, name: str, x: Any) -> None:
+    """Raise ArgumentError if a parameter is known and not positive."""
+    seen = known(x)
+    if seen is not None and not np.all(seen > 0):
+        raise ArgumentError(f"{function}: {name} must be positive, got {seen}.")
 
 
 def as_integer(function: str, name: str, x: Any) -> Any:

@@ -11,6 +11,7 @@ from fungrad.ir.graph import Graph, Operand, Var
 from fungrad.ir.types import ArrayType
 from fungrad.passes import optimize
 from fungrad.passes.prune import prune
+from fungrad.passes.share import share
 from fungrad.primitives.create import full
 from fungrad.trace import trace
 from fungrad.transforms.jvp import graph_jvp
@@ -83,34 +84,37 @@ def vjp_graph(graph: Graph, given: Flags, wanted: Flags, known: Flags = (), forc
     count = len(graph.inputs)
     outs = output_types(graph)
     known = known or (False,) * len(outs)
-    known_vars: list[Operand] = chosen(graph.outputs, known)
-    stop = count + len(known_vars)
+    stop = count + sum(known)
     present: Flags = ()
 
     def adjoint(*arguments: Any) -> list[Any]:
         nonlocal present
-        values = {var: value for var, value in zip(known_vars, arguments[count:stop], strict=True) if type(var) is Var}
-        _, pullback = graph_vjp(graph, arguments[:count], wanted, values)
+        values, pullback = graph_vjp(graph, arguments[:count], wanted)
         cts = spread_out(pullback(spread_out(arguments[stop:], given)), wanted)
         cts = _forced(cts, forced, input_types(graph))
         present = tuple(ct is not None for ct in cts)
-        return chosen(cts, present)
+        return [*chosen(cts, present), *chosen(values, known)]
 
     out_names = [f"out_{i}" for i in range(len(outs))]
     ct_names = [f"ct_{i}" for i in range(len(outs))]
-    return Derived(
-        derived_graph(
-            adjoint,
-            [*input_types(graph), *chosen(outs, known), *chosen(outs, given)],
-            f"{graph.name}_vjp",
-            [
-                *_names(graph),
-                *chosen(out_names, known),
-                *chosen(ct_names, given),
-            ],
-        ),
-        present,
-    )
+    types = [*input_types(graph), *chosen(outs, known), *chosen(outs, given)]
+    names = [*_names(graph), *chosen(out_names, known), *chosen(ct_names, given)]
+    name = f"{graph.name}_vjp"
+    found, _ = trace(adjoint, types, purpose=name, name=name, names=names)
+    return Derived(optimize(_without_known(share(found), sum(present), found.inputs[count:stop])), present)
+
+
+def _without_known(graph: Graph, count: int, known: Sequence[Var]) -> Graph:
+    """A graph whose outputs after the first `count` are known: what computes them, also where it does so again for
+    something else, is replaced by inputs."""
+    computed = zip(graph.outputs[count:], known, strict=True)
+    new: dict[Operand, Operand] = {x: y for x, y in computed if isinstance(x, Var) and x not in graph.inputs}
+
+    def current(operands: Sequence[Operand]) -> tuple[Operand, ...]:
+        return tuple(new.get(x, x) for x in operands)
+
+    equations = tuple(replace(eqn, inputs=current(eqn.inputs)) for eqn in graph.equations)
+    return replace(graph, equations=equations, outputs=current(graph.outputs[:count]))
 
 
 def derived_graph(f: Callable[..., list[Any]], types: Sequence[ArrayType], name: str, names: Sequence[str]) -> Graph:

@@ -35,6 +35,7 @@ from fungrad.regions.derived import (
 )
 from fungrad.regions.examples import all_batched, dependent, examples_of, moved
 from fungrad.regions.region import Dual, Region, numbered
+from fungrad.regions.residuals import with_residuals
 from fungrad.regions.step_back import Step, StepBack, step_back
 from fungrad.trace import Tracer, bind
 from fungrad.transforms.batch import repeat
@@ -108,10 +109,10 @@ class Scan(Region):
 
     def vjp(self, ct: Any, inputs: Sequence[Value], out: Any, wanted: Sequence[bool]) -> Sequence[Cotangent]:
         if len(self.history) < self.carries:
-            op = replace(self, history=tuple(range(self.carries)))
-            found = bind(op, *inputs)
+            op = self.recorded
             last, ys, some = self.split_results(ct)
-            return op.vjp((*last, *ys, *spread_out(some, self._kept)), inputs, found, wanted)
+            more = [None] * (op.step.ys - self.step.ys)
+            return op.vjp((*last, *ys, *more, *spread_out(some, self._kept)), inputs, bind(op, *inputs), wanted)
         consts, _, xs = self.split(inputs)
         _, ys, histories = self.split_results(out)
         ct_last, ct_ys, ct_histories = self.split_results(ct)
@@ -145,6 +146,11 @@ class Scan(Region):
         ]
 
     @property
+    def recorded(self) -> Scan:
+        """This loop, keeping what the backward pass reads: all carries, and what is expensive to compute again."""
+        return replace(self, body=with_residuals(self.step), history=tuple(range(self.carries)))
+
+    @property
     def _kept(self) -> Flags:
         return tuple(i in self.history for i in range(self.carries))
 
@@ -159,9 +165,9 @@ class Scan(Region):
         return (*all_batched(last, carried, [True] * len(last), size), *(moved(y, 1, 0) for y in ys), *kept)
 
     def bound(self, *operands: Any) -> Sequence[Any]:
-        """The results; the histories are kept, unseen, where derivatives are being recorded."""
+        """The results; where derivatives are being recorded, what these need is kept, unseen."""
         if not self.history and any(type(x) is Tracer and x.owner.concrete for x in operands):
-            found: Sequence[Any] = bind(replace(self, history=tuple(range(self.carries))), *operands)
+            found: Sequence[Any] = bind(self.recorded, *operands)
             return found[: len(self.body.outputs)]
         return bind(self, *operands)  # type: ignore[no-any-return]
 

@@ -8,7 +8,7 @@ visited once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fungrad.ir.graph import Const, Graph, Operand, Var
@@ -46,16 +46,13 @@ def vjp(
     return values, pullback
 
 
-def graph_vjp(
-    graph: Graph, arguments: Sequence[Any], wanted: Sequence[bool], known: Mapping[Var, Any] | None = None
-) -> tuple[list[Any], Pullback]:
+def graph_vjp(graph: Graph, arguments: Sequence[Any], wanted: Sequence[bool]) -> tuple[list[Any], Pullback]:
     """As `vjp`, of a graph.
 
     Args:
         graph: what to differentiate.
         arguments: the values of its inputs.
         wanted: which inputs get a cotangent.
-        known: values of Vars that need not be computed again.
 
     Returns:
         The outputs, and a function from their cotangents to those of the wanted inputs; None stands for zero on both
@@ -64,7 +61,6 @@ def graph_vjp(
     values: dict[Var, Any] = dict(zip(graph.inputs, arguments, strict=True))
     active = {var for var, asked in zip(graph.inputs, wanted, strict=True) if asked}
     tape: list[Record] = []
-    known = known or {}
 
     def read(x: Operand) -> Any:
         return x.value if isinstance(x, Const) else values[x]
@@ -73,11 +69,7 @@ def graph_vjp(
         for eqn in graph.equations:
             attribution.site = eqn.where
             inputs = tuple(map(read, eqn.inputs))
-            if all(var in known for var in eqn.outputs):
-                outs = tuple(known[var] for var in eqn.outputs)
-                result = outs if eqn.op.multiple else outs[0]
-            else:
-                result = bind(eqn.op, *inputs)
+            result = bind(eqn.op, *inputs)
             values.update(zip(eqn.outputs, result if eqn.op.multiple else (result,), strict=True))
             if any(x in active for x in eqn.inputs):
                 active.update(var for var in eqn.outputs if var.type.is_float)

@@ -1,13 +1,10 @@
-"""Eager gradients beside HIPS autograd's, those of each example beside JAX's: `python -m tests.benchmarks.eager`.
+"""Gradients without `jit`, beside HIPS autograd's; those of each example beside JAX's.
 
-Prints the median time of each, measured in turns so that both see the same machine, and their ratio (below 1: we are
-faster).
+python -m tests.benchmarks.eager
 """
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import fungrad as fg
+from tests.benchmarks import report
+from tests.benchmarks.report import Options, progress, ratio, seconds, section, table
+from tests.benchmarks.timing import calls, in_turns
 
 jax.config.update("jax_enable_x64", True)
 RNG = np.random.default_rng(0)
@@ -36,8 +36,8 @@ def chain(xp: Any) -> Callable[[Any], Any]:
 
 def perceptron(xp: Any) -> Callable[..., Any]:
     """A network 64-128-64-10 on a batch of 64."""
-    x = RNG.normal(size=(64, 64))
-    y = np.eye(10)[RNG.integers(0, 10, 64)]
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(64, 64)), np.eye(10)[rng.integers(0, 10, 64)]
 
     def loss(params: Any) -> Any:
         (w1, b1), (w2, b2), (w3, b3) = params
@@ -64,29 +64,6 @@ CASES: dict[str, tuple[Callable[[Any], Callable[..., Any]], Any]] = {
 }
 
 
-def medians(functions: list[Callable[[], Any]], rounds: int) -> list[float]:
-    """The median time of each function in milliseconds, called in turns."""
-    times: list[list[float]] = [[] for _ in functions]
-    for _ in range(rounds):
-        for f, seen in zip(functions, times, strict=True):
-            start = time.perf_counter()
-            f()
-            seen.append(time.perf_counter() - start)
-    return [1e3 * statistics.median(seen) for seen in times]
-
-
-def main(rounds: int = 201) -> dict[str, float]:
-    """Print the table; return the ratios."""
-    ratios = {}
-    print(f"{'gradient of':36}{'fungrad ms':>12}{'autograd ms':>13}{'ratio':>8}")
-    for name, (make, argument) in CASES.items():
-        ours, theirs = fg.grad(make(np)), autograd.grad(make(anp))
-        mine, other = medians([lambda f=ours, a=argument: f(a), lambda f=theirs, a=argument: f(a)], rounds)
-        ratios[name] = mine / other
-        print(f"{name:36}{mine:12.3f}{other:13.3f}{ratios[name]:8.2f}")
-    return ratios
-
-
 def example_loss(xp: Any) -> Callable[..., Any]:
     """The loss of a tanh network for one example."""
 
@@ -101,8 +78,8 @@ def example_loss(xp: Any) -> Callable[..., Any]:
     return loss
 
 
-def per_example(rounds: int = 101) -> tuple[float, float]:
-    """Gradients of each of 32 examples of a network 64-32-10, nothing compiled: our and JAX's milliseconds."""
+def per_example(options: Options) -> dict[str, float]:
+    """Seconds of the gradients of each of 32 examples of a network 64-32-10, nothing compiled."""
     params = [(RNG.normal(size=(n, m)) / 8, np.zeros(m)) for n, m in ((64, 32), (32, 10))]
     arguments = (params, RNG.normal(size=(32, 64)), np.eye(10)[RNG.integers(0, 10, 32)])
     device = jax.tree.map(jnp.asarray, arguments)
@@ -110,11 +87,44 @@ def per_example(rounds: int = 101) -> tuple[float, float]:
     theirs = jax.vmap(jax.grad(example_loss(jnp)), (None, 0, 0))
     for a, b in zip(fg.tree.leaves(ours(*arguments)), jax.tree.leaves(theirs(*device)), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
-    mine, other = medians([lambda: ours(*arguments), lambda: jax.block_until_ready(theirs(*device))], rounds)
-    print(f"{'each of 32 examples, 64-32-10':36}{mine:12.3f}{other:13.3f}{mine / other:8.2f}   (JAX)")
-    return mine, other
+    runs = {
+        "fungrad": calls(lambda: ours(*arguments)),
+        "JAX": calls(lambda: jax.block_until_ready(theirs(*device))),
+    }
+    return in_turns(runs, options.quick, budget=2.0)
+
+
+def rows(options: Options) -> list[list[str]]:
+    """Each case with the library it is beside."""
+    found = []
+    for name, (make, argument) in CASES.items():
+        if options.wants(name):
+            ours, theirs = fg.grad(make(np)), autograd.grad(make(anp))
+            for a, b in zip(fg.tree.leaves(ours(argument)), fg.tree.leaves(theirs(argument)), strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+            runs = {
+                "fungrad": calls(lambda f=ours, a=argument: f(a)),
+                "autograd": calls(lambda f=theirs, a=argument: f(a)),
+            }
+            found.append((name, in_turns(runs, options.quick, budget=2.0)))
+    name = "each of 32 examples, network 64-32-10, by vmap"
+    if options.wants(name):
+        found.append((name, per_example(options)))
+    rows = []
+    for name, times in found:
+        (mine, other), peer = times.values(), list(times)[1]
+        rows.append([name, seconds(mine), f"{peer} {seconds(other)}", ratio(other / mine)])
+        progress("   ".join(rows[-1]))
+    return rows
+
+
+def main(options: Options) -> str:
+    """The section of the page."""
+    text = "Backpropagation with nothing compiled, on either side. The last column is above 1 where we are faster."
+    return section(
+        "Gradients without compilation", text, table(["gradient of", "fungrad", "beside", "ratio"], rows(options))
+    )
 
 
 if __name__ == "__main__":
-    main()
-    per_example()
+    report.run(main, __doc__)

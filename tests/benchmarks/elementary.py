@@ -1,13 +1,10 @@
-"""Elementary functions beside NumPy's and JAX's: `python -m tests.benchmarks.elementary [row ...]`.
+"""Elementary functions beside NumPy's and JAX's.
 
-Nanoseconds an element of arrays of 100,000, medians measured in turns. All include the allocation of the result.
+python -m tests.benchmarks.elementary
 """
 
 from __future__ import annotations
 
-import statistics
-import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +14,9 @@ import numpy as np
 
 from fungrad.jit.vectormath import FUNCTIONS
 from fungrad.primitives.elementwise import ROWS
+from tests.benchmarks import report
+from tests.benchmarks.report import Options, progress, section, table
+from tests.benchmarks.timing import calls, in_turns
 from tests.jit.vectormath_errors import compiled
 
 jax.config.update("jax_enable_x64", True)
@@ -32,44 +32,34 @@ def arguments(row: str, dtype: Any) -> list[Any]:
     return [rng.uniform(low, high, COUNT).astype(dtype) for _ in ROWS[row].partials]
 
 
-def in_turns(runs: list[Callable[[], Any]], rounds: int = 41) -> list[float]:
-    """The median seconds of each."""
-    times: list[list[float]] = [[] for _ in runs]
-    for run in runs * 2:
-        run()
-    for _ in range(rounds):
-        for run, seen in zip(runs, times, strict=True):
-            start = time.perf_counter()
-            run()
-            seen.append(time.perf_counter() - start)
-    return [statistics.median(seen) for seen in times]
-
-
-def measure(row: str, dtype: Any) -> list[float]:
+def measure(row: str, dtype: Any, options: Options) -> list[float]:
     """Nanoseconds an element: ours, NumPy's, JAX's."""
     args = arguments(row, dtype)
     device = [jnp.asarray(x) for x in args]
     ours, theirs = compiled(row), jax.jit(THEIRS.get(row) or getattr(jnp, row))
     np.testing.assert_allclose(ours(*args), theirs(*device), rtol=1e-4 if dtype == np.float32 else 1e-10)
-    runs = [
-        lambda: ours(*args),
-        lambda: ROWS[row].function(*args),
-        lambda: jax.block_until_ready(theirs(*device)),
-    ]
-    return [1e9 * seconds / COUNT for seconds in in_turns(runs)]
+    runs = {
+        "fungrad": calls(lambda: ours(*args)),
+        "NumPy": calls(lambda: ROWS[row].function(*args)),
+        "JAX": calls(lambda: jax.block_until_ready(theirs(*device))),
+    }
+    times = in_turns(runs, options.quick, least=0.002, budget=0.5)
+    return [1e9 * time / COUNT for time in times.values()]
 
 
-def table(rows: list[str]) -> str:
-    """Every function in both precisions."""
-    lines = [
-        "| function | f32, ns | NumPy f32 | JAX f32 | f64, ns | NumPy f64 | JAX f64 |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        cells = [f"{time:.2f}" for dtype in (np.float32, np.float64) for time in measure(row, dtype)]
-        lines.append(f"| {row} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+def main(options: Options) -> str:
+    """The section of the page: every function in both precisions."""
+    rows = []
+    for row in filter(options.wants, [*FUNCTIONS, *REMAINDERS]):
+        times = [f"{time:.2f}" for dtype in (np.float32, np.float64) for time in measure(row, dtype, options)]
+        progress(f"{row:16}{'   '.join(times)}")
+        rows.append([row, *times])
+    text = f"""
+Nanoseconds an element of arrays of {COUNT:,}, compiled; all include the allocation of the result. Their accuracy is in
+[Accuracy of compiled functions](vectormath.md)."""
+    head = ["function", "f32, ns", "NumPy f32", "JAX f32", "f64, ns", "NumPy f64", "JAX f64"]
+    return section("Elementary functions", text, table(head, rows))
 
 
 if __name__ == "__main__":
-    print(table(sys.argv[1:] or [*FUNCTIONS, *REMAINDERS]))
+    report.run(main, __doc__)

@@ -1,4 +1,7 @@
-"""Figures that are not a race against a peer: import cost, depth of programs, compile time, the digits example."""
+"""Figures that are not a race against a peer: import cost, depth of programs, the digits example.
+
+python -m tests.benchmarks.figures
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 import fungrad as fg
+from tests.benchmarks import report
+from tests.benchmarks.report import Options, progress, section, table
 
 ROOT = Path(__file__).parent.parent.parent
-
-
-def cores() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _seconds_of(code: str, runs: int = 9) -> float:
@@ -71,27 +72,6 @@ def fan_out(depth: int = 10) -> tuple[str, str]:
     )
 
 
-def compile_time() -> list[tuple[str, str]]:
-    """First call of small programs in a process that has compiled before."""
-
-    def mlp(layers):
-        def loss(params, x):
-            for weights in params:
-                x = np.tanh(x @ weights)
-            return np.sum(x)
-
-        return fg.jit(fg.grad(loss)), [np.eye(8) for _ in range(layers)], np.ones((4, 8))
-
-    fg.jit(lambda x: x + 1)(np.ones(3))
-    rows = []
-    for layers in (1, 4, 16):
-        f, params, x = mlp(layers)
-        start = time.perf_counter()
-        f(params, x)
-        rows.append((f"trace, compile and run the gradient of {layers} layers", f"{time.perf_counter() - start:.2f} s"))
-    return rows
-
-
 def digits() -> list[tuple[str, str]]:
     """The README's first command, after installation."""
     with tempfile.TemporaryDirectory() as folder:
@@ -113,6 +93,22 @@ def _output(command: list[str]) -> str:
     return subprocess.check_output(command, cwd=ROOT, stderr=subprocess.DEVNULL, env=environment).decode()
 
 
-def table() -> list[tuple[str, str]]:
-    """Every figure as a row."""
-    return [import_cost(), fan_out(), deep_chain(), *compile_time(), *digits()]
+def main(options: Options) -> str:
+    """The section of the page."""
+    rows = []
+    for name, make in FIGURES.items():
+        if options.wants(name):
+            rows += make()
+            progress(str(rows[-1]))
+    return section("What it takes", "Figures without a peer.", table(["what", "figure"], rows))
+
+
+FIGURES: dict[str, Callable[[], list[tuple[str, str]]]] = {
+    "import": lambda: [import_cost()],
+    "fan-out": lambda: [fan_out()],
+    "chain": lambda: [deep_chain()],
+    "digits": digits,
+}
+
+if __name__ == "__main__":
+    report.run(main, __doc__)

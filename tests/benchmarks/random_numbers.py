@@ -1,13 +1,12 @@
-"""A million random numbers, beside JAX and NumPy's Generator: `python -m tests.benchmarks.random_numbers`.
+"""A million random numbers, beside JAX and NumPy's Generator.
 
-Median milliseconds, measured in turns. JAX waits for each result. It runs on all cores, fungrad's loops on one:
-`taskset -c 0` shows both on one.
+    python -m tests.benchmarks.random_numbers
+
+JAX waits for each result.
 """
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +15,9 @@ import numpy as np
 
 import fungrad as fg
 from fungrad import random
+from tests.benchmarks import report
+from tests.benchmarks.report import Options, progress, ratio, seconds, section, table
+from tests.benchmarks.timing import calls, in_turns
 
 jax.config.update("jax_enable_x64", True)
 COUNT = 1_000_000
@@ -38,23 +40,19 @@ def runs(name: str, dtype: Any) -> dict[str, Callable[[], Any]]:
     }
 
 
-def main(rounds: int = 31) -> dict[str, dict[str, float]]:
-    """Print the table; return the medians in milliseconds."""
-    table: dict[str, dict[str, float]] = {}
-    for name in ("uniform", "normal"):
+def main(options: Options) -> str:
+    """The section of the page."""
+    rows = []
+    head = ["numbers", "fungrad", "JAX", "NumPy", "fungrad, not compiled", "JAX / fungrad"]
+    for name in filter(options.wants, ("uniform", "normal")):
         for dtype in (np.float32, np.float64):
-            columns = runs(name, dtype)
-            times: dict[str, list[float]] = {column: [] for column in columns}
-            for _ in range(rounds):
-                for column, run in columns.items():
-                    start = time.perf_counter()
-                    run()
-                    times[column].append(time.perf_counter() - start)
-            row = {column: 1e3 * statistics.median(seen) for column, seen in times.items()}
-            table[f"{name} {dtype.__name__}"] = row
-            print(f"{name:8} {dtype.__name__:8}", "".join(f"{c:>10} {t:6.2f} ms" for c, t in row.items()), flush=True)
-    return table
+            times = in_turns({column: calls(f) for column, f in runs(name, dtype).items()}, options.quick, budget=2.0)
+            faster = ratio(times["JAX"] / times["fungrad"])
+            rows.append([f"{name}, {dtype.__name__}", *map(seconds, times.values()), faster])
+            progress("   ".join(rows[-1]))
+    text = f"{COUNT:,} random numbers of a key; NumPy's come from its `Generator`."
+    return section("Random numbers", text, table(head, rows))
 
 
 if __name__ == "__main__":
-    main()
+    report.run(main, __doc__)

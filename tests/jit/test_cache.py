@@ -1,10 +1,6 @@
 """The disk cache: found again, never wrong, whatever happens to its files."""
 
 import os
-import signal
-import subprocess
-import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,8 +13,8 @@ from fungrad.jit import compiler, machine_code
 from fungrad.jit.stages import form_of
 from fungrad.primitives.sort import ArgSort
 from fungrad.trace import bind
+from tests.benchmarks import cache_faults
 
-ROOT = Path(__file__).parents[2]
 X = np.linspace(-1, 1, 7)
 
 
@@ -199,69 +195,34 @@ def test_programs_that_differ_have_different_keys():
 
 # -- several processes ------------------------------------------------------------------------------------------------
 
-WORK = """
-import sys
-import numpy as np
-import fungrad as fg
-x = np.linspace(-1, 1, 7)
-for i in range(int(sys.argv[1])):
-    found = fg.jit(lambda x: np.sin(x) * i + x[::-1])(x)
-    np.testing.assert_allclose(found, np.sin(x) * i + x[::-1], rtol=1e-14, atol=1e-15)
-    print(i, flush=True)
-"""
 
-
-def start(place, count):
-    environment = {**os.environ, "FUNGRAD_CACHE_DIR": str(place), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", WORK, str(count)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def finish(process):
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    return out
-
-
-def check_racing(place, rounds, processes, count):
-    for round in range(rounds):
-        if round % 2 == 0:
-            cache.clear()
-        running = [start(place, count) for _ in range(processes)]
-        for process in running:
-            finish(process)
-
-
-def check_kills(place, kills):
-    """Killed while it compiles and writes, at any moment: what is left is whole or not there."""
-    rng = np.random.default_rng(0)
-    for _ in range(kills):
-        process = start(place, 1000)
-        process.stdout.readline()
-        time.sleep(rng.uniform(0, 0.05))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        if rng.integers(4) == 0:
-            cache.clear()
-    finish(start(place, 20))
+def check(outcome, runs):
+    assert outcome["runs"] >= runs
+    assert outcome["wrong"] == outcome["crashes"] == 0
 
 
 def test_processes_that_race(place):
-    check_racing(place, 1, 3, 3)
+    check(cache_faults.races(place, 1, processes=3, programs=3), 3)
 
 
 def test_processes_that_are_killed(place):
-    check_kills(place, 3)
+    check(cache_faults.kills(place, 3), 3)
 
 
 @pytest.mark.fuzz
 def test_many_processes_that_race(place):
-    check_racing(place, 20, 6, 5)
+    check(cache_faults.races(place, 20, processes=6, programs=5), 120)
 
 
 @pytest.mark.fuzz
 def test_many_processes_that_are_killed(place):
-    check_kills(place, 100)
+    check(cache_faults.kills(place, 100), 100)
+
+
+@pytest.mark.fuzz
+def test_many_damaged_entries(place):
+    check(cache_faults.truncations(place, 500), 500)
+    check(cache_faults.bit_flips(place, 2000), 2000)
 
 
 def test_threads_share_it(place):

@@ -178,3 +178,17 @@ def test_a_matrix_times_a_vector_shares_its_pass():
 def test_what_a_loop_does_not_change_is_loaded_before_it():
     lines = fg.jit(lambda x, s: np.exp(x * s)).source(np.ones(6), 2.0).splitlines()
     assert lines[-4:-2] == ["    s__at0 = s[()]", "    for i0 in range(6):"]
+
+
+def test_loops_of_long_functions_are_cut():
+    """LLVM takes more than linear time in the length of a loop, and a sine is long."""
+
+    def many(x):
+        y = x
+        for _ in range(30):
+            y = np.sin(y) + x
+        return y
+
+    loops = fg.jit(many).source(np.ones(50)).split("for i0 ")[1:]
+    assert sum(loop.count("np.sin") for loop in loops) == 30
+    assert max(loop.count("np.sin") for loop in loops) <= 4

@@ -7,10 +7,10 @@ from hypothesis import Phase, given, settings
 
 import fungrad as fg
 from fungrad.ir.graph import Graph
-from fungrad.jit.loops import buffers_in
 from fungrad.jit.memory_plan import ALIGNMENT, arena_layout
 from fungrad.jit.runtime import Compiled
 from fungrad.jit.stages import stages
+from fungrad.jit.walk import buffers_in
 from tests.support.programs import programs
 
 

@@ -218,29 +218,55 @@ def test_many_threads_run_one_program_at_once():
 
 
 FORKS = """
-import os
+import faulthandler, os, sys, threading
 import numpy as np
 import fungrad as fg
 
 X = np.arange(4.0)
+first = threading.Thread(target=lambda: fg.jit(np.cos)(X))  # imports the compiler
+first.start()
+child = os.fork()
+if child == 0:
+    faulthandler.dump_traceback_later(60, exit=True)
+    os._exit(0 if np.array_equal(fg.jit(lambda x: x - 3)(X), X - 3) else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+first.join()
+
 g = fg.jit(lambda x: np.sin(x) + 1)
 expected = g(X)
-for _ in range(5):
+forks, threads, stop = int(sys.argv[1]), int(sys.argv[2]), False
+
+def compile_on(start):
+    k = start
+    while not stop:
+        fg.jit(lambda x: np.exp(x * 1e-9 * k) @ x)(X)  # a new program each time, and the last one is freed
+        k += threads
+
+compiling = [threading.Thread(target=compile_on, args=(i,)) for i in range(threads)]
+for thread in compiling:
+    thread.start()
+for _ in range(forks):
     child = os.fork()
     if child == 0:
+        faulthandler.dump_traceback_later(60, exit=True)
         good = np.array_equal(g(X), expected) and np.array_equal(fg.jit(lambda x: x - 3)(X), X - 3)
         os._exit(0 if good else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+stop = True
+for thread in compiling:
+    thread.join()
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_calls_and_compiles_after_a_fork():
-    """In a process of its own: what else this one has imported may not survive a fork."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(
-        [sys.executable, "-c", FORKS], env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
+@pytest.mark.parametrize(
+    ("forks", "threads"), [(5, 0), (8, 2), pytest.param(300, 3, marks=pytest.mark.fuzz)], ids=["quiet", "busy", "long"]
+)
+def test_calls_and_compiles_after_a_fork(forks, threads):
+    """Also while other threads compile. In a process of its own: what else this one imported may not survive a fork."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "FUNGRAD_CACHE": "0"}
+    command = [sys.executable, "-c", FORKS, str(forks), str(threads)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120 + forks, check=False)
     assert done.returncode == 0, done.stderr
 
 

@@ -218,3 +218,30 @@ def test_categorical(jr, dtype):
     same(random.categorical(key, logits, 1, (50, 2, 4)), jr.categorical(key, logits, 1, (50, 2, 4)))
     ours, theirs = (r.categorical(key, logits, -1, (3, 2, 3), replace=False) for r in (random, jr))
     np.testing.assert_array_equal(ours, theirs)  # jax gives int32 here
+
+
+def test_compiled_draws_have_the_bits_of_jax(jr):
+    """A million each, of a key that is split, folded and mapped inside the compiled function."""
+
+    def draw(r, key):
+        first, second = r.split(key)
+        third = r.fold_in(second, 9)
+        return [
+            r.bits(first, (1000, 1000), np.uint32),
+            r.bits(third, (10**6,), np.uint64),
+            r.uniform(second, (100, 100, 100), np.float32),
+            r.uniform(third, (10**6,)),
+            r.randint(third, (10**6,), -5, 10**12),
+            r.split(third, (10, 50)),
+            r.bernoulli(second, 0.3, (10**6,)),
+            r.permutation(third, 1000),
+        ]
+
+    for seed in (3, -(2**40)):
+        compiled = fg.jit(lambda key: draw(random, key))(random.key(seed))
+        for ours, theirs in zip(compiled, draw(jr, jr.PRNGKey(seed)), strict=True):
+            same(ours, theirs)
+    keys = random.split(random.key(5), 100)
+    mapped = fg.jit(fg.vmap(lambda key: random.bits(random.fold_in(key, 2), (10_000,))))(keys)
+    for ours, key in zip(mapped[::33], keys[::33], strict=True):
+        same(ours, jr.bits(jr.fold_in(key, 2), (10_000,), np.uint64))

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fungrad as fg
-from fungrad.jit.loops import Gemm
-from fungrad.jit.small_products import LIMIT, MAX_K, is_small
+from fungrad.ir.types import array_type
+from fungrad.jit.loops import Buffer, Gemm
+from fungrad.jit.products import PIECE_PANELS, PIECE_TILES, pieces
 
 ROOT = Path(__file__).parent.parent.parent
 EDGES = [2, 3, 5, 6, 7, 8, 9, 12, 13, 15, 16, 17, 31, 33]
@@ -40,14 +41,26 @@ def test_product_equals_numpy(m, n, k, batch, flags, dtype, seed):
     assert np.all(np.abs(fg.jit(f)(a, b) - exact) <= bound)
 
 
-@pytest.mark.parametrize("shape", [(400, 400, 400), (4, 4, MAX_K + 1)])
-def test_larger_products_go_to_blas(shape):
+@pytest.mark.parametrize("transposed", [(False, False), (True, False), (False, True), (True, True)])
+@pytest.mark.parametrize("shape", [(61, 83, 700), (200, 300, 150), (197, 290, 300), (4, 4, 1025), (500, 17, 9)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_large_products_in_blocks_and_pieces(shape, transposed, dtype):
     m, n, k = shape
-    a, b = np.ones((m, k)), np.ones((k, n))
-    (call,) = [s for s in fg.jit(product(False, False))._compiled((a, b), {}).program.body if isinstance(s, Gemm)]
-    assert not is_small(call)
-    assert m * n * k > LIMIT or k > MAX_K
-    np.testing.assert_array_equal(fg.jit(product(False, False))(a, b), np.full((m, n), float(k)))
+    rng = np.random.default_rng(m)
+    a = rng.normal(size=(k, m) if transposed[0] else (m, k)).astype(dtype)
+    b = rng.normal(size=(n, k) if transposed[1] else (k, n)).astype(dtype)
+    f = product(*transposed)
+    exact = f(a.astype(np.longdouble), b.astype(np.longdouble))
+    bound = k * np.finfo(dtype).eps * f(np.abs(a), np.abs(b))
+    assert np.all(np.abs(fg.jit(f)(a, b) - exact) <= bound)
+
+
+@given(m=st.integers(1, 3000), n=st.integers(1, 3000), k=st.integers(1, 3000), flags=st.tuples(*[st.booleans()] * 2))
+def test_pieces_are_not_empty_and_few_enough_to_fit_in_caches(m, n, k, flags):
+    buffer = Buffer("x", array_type((m, n), np.dtype(np.float32)), "temp")
+    cut = pieces(Gemm(buffer, buffer, buffer, *flags, 1, m, n, k))
+    assert 1 <= cut.rows <= cut.tiles <= cut.rows * PIECE_TILES
+    assert 1 <= cut.columns <= cut.panels <= cut.columns * PIECE_PANELS
 
 
 GUARDED = """

@@ -1,0 +1,361 @@
+"""Matrix products as generated code, for their static sizes.
+
+A product is cut into pieces of whole tiles, which any thread may compute; see `parallel`. In a piece
+
+    for each block of k that keeps a panel of B in the nearest cache
+        copy B in panels of columns, two vectors wide, row after row; and A in tiles of rows, if it is
+        transposed and large
+        for each panel
+            for each tile
+                the tile's sums stay in registers while k runs: two loads of the panel, and for each row a broadcast of
+                A and two FMAs
+
+So no library is called: BLAS libraries are made for large matrices, where this is as fast; for small ones calling,
+checking and packing cost them as much as multiplying, and threads they wake for a few microseconds of work cost
+milliseconds when the machine is busy. The loops around the tile are those of K. Goto and R. van de Geijn, "Anatomy of
+high-performance matrix multiplication" (2008).
+
+Each element is a sum over k in one order, whatever the pieces; so the result does not depend on threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llvmlite import ir
+
+from fungrad.jit.counted_loop import counted_loop
+from fungrad.jit.loops import Gemm
+from fungrad.jit.native_math import I8, I64, libc, memory_type
+from fungrad.jit.vectors import Vectors
+
+ROWS = 6  # of a tile; with two vectors of columns 12 sums, 2 vectors of the panel and a broadcast: 15 of 16 registers
+VECTORS = 2
+K_BLOCK = 256  # rows of a panel: 16 KiB
+PIECE_TILES = 32  # at the most: so many that copying the panel is cheap, so few that their rows of A stay in a cache
+PIECE_PANELS = 16  # at the most: their copy stays in a cache, too
+NEAR = 128  # rows of a transposed A that are read in place
+STACK = 2**16  # bytes of copies that may be on the stack
+PIECE_WORK = 2**17  # multiplications of a piece, a few microseconds
+PIECES = 32
+LARGE = 2**20  # multiplications of a product whose pieces have several panels
+SPEED = 160  # bytes of multiplications in a nanosecond, about
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """How a product is cut: `rows` times `columns` pieces of tiles and panels."""
+
+    tiles: int
+    panels: int
+    rows: int
+    columns: int
+    packs_a: bool  # whether each piece copies its rows of A
+
+    @property
+    def count(self) -> int:
+        return self.rows * self.columns
+
+
+def pieces(call: Gemm) -> Pieces:
+    """The pieces of one product of the batch."""
+    work = call.m * call.n * call.k
+    tiles, panels = -(-call.m // ROWS), -(-call.n // (VECTORS * Vectors.width_of(call.out.type.dtype)))
+    packs_a = call.transpose_a and call.k > NEAR and panels >= 8
+    most_rows, most_columns = tiles // 8, panels // (4 if work > LARGE else 1)
+    wanted = min(PIECES, max(1, work // PIECE_WORK))
+    rows = -(-tiles // PIECE_TILES)
+    columns = max(-(-panels // PIECE_PANELS), min(most_columns, -(-wanted // rows)))
+    rows = max(rows, min(most_rows, -(-wanted // columns)))
+    return Pieces(tiles, panels, rows, columns, packs_a)
+
+
+def how(call: Gemm) -> str:
+    """How a product is computed, for people."""
+    cut = pieces(call)
+    return f"generated code in {cut.count * call.batch} pieces" if cut.count * call.batch > 1 else "generated code"
+
+
+def adds_row(call: Gemm) -> bool:
+    """Whether the addend is one row for all rows of the product."""
+    return call.addend is not None and call.addend.type.size == call.n
+
+
+def product_work(call: Gemm) -> int:
+    """About how many nanoseconds all products of the batch take."""
+    return call.batch * call.m * call.n * call.k // (SPEED // call.out.type.dtype.itemsize)
+
+
+def product_function(module: ir.Module, call: Gemm) -> ir.Function:
+    """The function (a, b, [addend, scale,] out, piece) of one product of the batch, shared by equal ones."""
+    type = memory_type(call.out.type.dtype)
+    flags = f"{'t' if call.transpose_a else 'n'}{'t' if call.transpose_b else 'n'}"
+    addend = "" if call.addend is None else "_row" if adds_row(call) else "_full"
+    scale = "" if call.scale is None else "_scaled"
+    name = f"fungrad_product_{type}_{flags}_{call.m}_{call.n}_{call.k}{addend}{scale}"
+    found = module.globals.get(name)
+    if found is None:
+        pointer = type.as_pointer()
+        operands = [pointer, pointer, *([pointer] if addend else []), *([type] if scale else []), pointer, I64]
+        found = ir.Function(module, ir.FunctionType(ir.VoidType(), operands), name)
+        found.linkage = "internal"
+        found.attributes.add("noinline")
+        _Product(found, call).run()
+    return found
+
+
+class _Product:
+    def __init__(self, function: ir.Function, call: Gemm) -> None:
+        self.call = call
+        self.a, self.b, *middle, self.out, self.piece = function.args
+        self.addend = middle.pop(0) if call.addend is not None else None
+        self.scale = middle.pop(0) if call.scale is not None else None
+        for argument in (self.a, self.b):
+            argument.add_attribute("noalias")
+        self.entry = ir.IRBuilder(function.append_basic_block("entry"))
+        self.build = ir.IRBuilder(function.append_basic_block("body"))
+        self.vectors = Vectors(self.build, call.out.type.dtype)
+        self.width = self.vectors.width
+        self.wide = VECTORS * self.width
+        self.blocks = -(-call.k // K_BLOCK)
+        length = -(-call.k // self.blocks)
+        self.block_length = length if self.blocks == 1 else -(-length // self.width) * self.width
+        self.blocks = -(-call.k // self.block_length)
+        self.cut = pieces(call)
+
+    def run(self) -> None:
+        b, body, cut = self.build, self.build.block, self.cut
+        row, column = b.udiv(self.piece, I64(cut.columns)), b.urem(self.piece, I64(cut.columns))
+        self.first_tile, self.stop_tile = self.share(row, cut.tiles, cut.rows)
+        self.first_panel, self.stop_panel = self.share(column, cut.panels, cut.columns)
+        self.whole_tiles, self.rows_left = divmod(self.call.m, ROWS)
+        self.whole_panels, self.columns_left = divmod(self.call.n, self.wide)
+        panels = -(-cut.panels // cut.columns) * self.block_length * self.wide
+        tiles = -(-cut.tiles // cut.rows) * self.block_length * ROWS if cut.packs_a else 0
+        memory, free = self.memory(panels + tiles)
+        self.panels, self.tiles = memory, b.gep(memory, [I64(panels)])
+
+        def block(number: ir.Value, _: Sequence[ir.Value]) -> Sequence[ir.Value]:
+            self.block = number
+            self.start = b.mul(number, I64(self.block_length))
+            left = b.sub(I64(self.call.k), self.start)
+            whole = b.icmp_unsigned("<", I64(self.block_length), left)
+            self.length = b.select(whole, I64(self.block_length), left) if self.blocks > 1 else I64(self.call.k)
+            if cut.packs_a:
+                self.each_tile(self.pack_tile)
+            if self.call.transpose_b:
+                self.each_panel(self.pack_turned)
+            else:
+                self.range(I64(0), self.length, lambda k: self.each_panel(lambda p, n: self.pack_row(p, n, k)))
+            self.each_panel(lambda p, columns: self.each_tile(lambda t, rows: self.tile(t, rows, p, columns)))
+            return ()
+
+        if self.blocks > 1:
+            counted_loop(b, self.blocks, block)
+        else:
+            block(I64(0), ())
+        free()
+        b.ret_void()
+        self.entry.branch(body)
+
+    def memory(self, count: int) -> tuple[ir.Value, Callable[[], Any]]:
+        """Memory for that many numbers, and what gives it back."""
+        if count * self.vectors.bytes <= STACK:
+            memory = self.entry.alloca(ir.ArrayType(self.vectors.scalar, count))
+            memory.align = 64
+            return self.entry.bitcast(memory, self.vectors.scalar.as_pointer()), lambda: None
+        pointer = I8.as_pointer()
+        raw = self.build.call(libc(self.build.module, "malloc", pointer, [I64]), [I64(count * self.vectors.bytes + 64)])
+        start = self.build.and_(self.build.add(self.build.ptrtoint(raw, I64), I64(63)), I64(-64))
+        free = libc(self.build.module, "free", ir.VoidType(), [pointer])
+        return self.build.inttoptr(start, self.vectors.scalar.as_pointer()), lambda: self.build.call(free, [raw])
+
+    def share(self, number: ir.Value, total: int, parts: int) -> tuple[ir.Value, ir.Value]:
+        """The first and the stop of a part of a range, if all parts are about equal."""
+        b = self.build
+        first = b.udiv(b.mul(number, I64(total)), I64(parts))
+        return first, b.udiv(b.mul(b.add(number, I64(1)), I64(total)), I64(parts))
+
+    # -- panels of B -------------------------------------------------------------------------------------------------
+
+    def each_panel(self, body: Callable[[ir.Value, int], Any]) -> None:
+        """Emit `body(panel, columns)` for the whole panels of the piece, and for the narrow one at the end."""
+        b = self.build
+        self.range(self.first_panel, self.least(self.stop_panel, self.whole_panels), lambda p: body(p, self.wide))
+        if self.columns_left:
+            with b.if_then(b.icmp_unsigned(">", self.stop_panel, I64(self.whole_panels))):
+                body(I64(self.whole_panels), self.columns_left)
+
+    def panel_row(self, panel: ir.Value, columns: int, k: ir.Value) -> ir.Value:
+        """Where the copy of a row of a panel is: as many whole vectors as the columns need."""
+        b = self.build
+        start = b.mul(b.sub(panel, self.first_panel), I64(self.block_length * self.wide))
+        return b.gep(self.panels, [b.add(start, b.mul(k, I64(-(-columns // self.width) * self.width)))])
+
+    def pack_row(self, panel: ir.Value, columns: int, k: ir.Value) -> None:
+        b = self.build
+        at = b.add(b.mul(b.add(self.start, k), I64(self.call.n)), b.mul(panel, I64(self.wide)))
+        target = self.panel_row(panel, columns, k)
+        for first in range(0, columns, self.width):
+            value = self.vectors.load(b.gep(self.b, [b.add(at, I64(first))]), columns - first)
+            self.vectors.store(value, b.gep(target, [I64(first)]))
+
+    def pack_turned(self, panel: ir.Value, columns: int) -> None:
+        """All rows of a panel of a transposed B: squares are turned in registers, the rest goes number by number."""
+        b, width = self.build, self.width
+        lanes = -(-columns // width) * width
+
+        def source(lane: int, k: ir.Value) -> ir.Value:
+            line = b.add(b.mul(panel, I64(self.wide)), I64(lane))
+            return b.gep(self.b, [b.add(b.mul(line, I64(self.call.k)), b.add(self.start, k))])
+
+        def squares(number: ir.Value) -> None:
+            k = b.mul(number, I64(width))
+            for first in range(0, lanes, width):
+                lines = [
+                    self.vectors.load(source(lane, k)) if lane < columns else self.vectors.zero
+                    for lane in range(first, first + width)
+                ]
+                for i, line in enumerate(self.vectors.transposed(lines)):
+                    row = self.panel_row(panel, columns, b.add(k, I64(i)))
+                    self.vectors.store(line, b.gep(row, [I64(first)]))
+
+        def row(k: ir.Value) -> None:
+            target = self.panel_row(panel, columns, k)
+            for lane in range(lanes):
+                value = b.load(source(lane, k)) if lane < columns else ir.Constant(self.vectors.scalar, 0.0)
+                b.store(value, b.gep(target, [I64(lane)]))
+
+        whole = b.udiv(self.length, I64(width))
+        self.range(I64(0), whole, squares)
+        if self.call.k % width:
+            self.range(b.mul(whole, I64(width)), self.length, row)
+
+    # -- tiles -------------------------------------------------------------------------------------------------------
+
+    def each_tile(self, body: Callable[[ir.Value, int], Any]) -> None:
+        """Emit `body(tile, rows)` for the whole tiles of the piece, and for the low one at the end."""
+        b = self.build
+        self.range(self.first_tile, self.least(self.stop_tile, self.whole_tiles), lambda t: body(t, ROWS))
+        if self.rows_left:
+            with b.if_then(b.icmp_unsigned(">", self.stop_tile, I64(self.whole_tiles))):
+                body(I64(self.whole_tiles), self.rows_left)
+
+    def a_element(self, tile: ir.Value, row: int, k: ir.Value) -> ir.Value:
+        """The address of an element of A, counted from the start of the block of k."""
+        b, call, at = self.build, self.call, self.build.add(self.start, k)
+        i = b.add(b.mul(tile, I64(ROWS)), I64(row))
+        place = b.add(b.mul(at, I64(call.m)), i) if call.transpose_a else b.add(b.mul(i, I64(call.k)), at)
+        return b.gep(self.a, [place])
+
+    def packed_row(self, tile: ir.Value, k: ir.Value) -> ir.Value:
+        """Where the copies of a tile's numbers for one k are, one after another."""
+        b = self.build
+        number = b.add(b.mul(b.sub(tile, self.first_tile), I64(self.block_length)), k)
+        return b.gep(self.tiles, [b.mul(number, I64(ROWS))])
+
+    def pack_tile(self, tile: ir.Value, rows: int) -> None:
+        b = self.build
+
+        def column(k: ir.Value) -> None:
+            target = self.packed_row(tile, k)
+            first = 0
+            while first < rows:  # neighbours in a transposed A
+                count = 1 << ((rows - first).bit_length() - 1)
+                source = self.a_element(tile, first, k)
+                self.vectors.copy(source, b.gep(target, [I64(first)]), count)
+                first += count
+
+        self.range(I64(0), self.length, column)
+
+    def tile(self, tile: ir.Value, rows: int, panel: ir.Value, columns: int) -> None:
+        """The sums of a tile over a block of k, kept in registers."""
+        b, width = self.build, self.width
+        firsts = range(0, columns, width)
+        corner = b.add(b.mul(b.mul(tile, I64(ROWS)), I64(self.call.n)), b.mul(panel, I64(self.wide)))
+        places = [
+            b.gep(self.out, [b.add(corner, I64(r * self.call.n + first))]) for r in range(rows) for first in firsts
+        ]
+        lanes = [columns - first for _ in range(rows) for first in firsts]
+        if self.blocks > 1:
+            for place in places[:: len(firsts)]:
+                self.vectors.prefetch(place)
+
+        def step(k: ir.Value, sums: Sequence[ir.Value]) -> list[ir.Value]:
+            line = self.panel_row(panel, columns, k)
+            right = [self.vectors.load(b.gep(line, [I64(first)])) for first in firsts]
+            packed = self.packed_row(tile, k) if self.cut.packs_a else None
+            new: list[ir.Value] = []
+            for r in range(rows):
+                place = self.a_element(tile, r, k) if packed is None else b.gep(packed, [I64(r)])
+                left = self.vectors.spread(b.load(place))
+                new += [self.vectors.fma(left, x, sums[len(new) + i]) for i, x in enumerate(right)]
+            return new
+
+        sums = list(counted_loop(b, self.length, step, [self.vectors.zero] * len(places)))
+        if self.blocks > 1:
+            sums = self.added(sums, places, lanes)
+        if self.blocks > 1 and (self.addend is not None or self.scale is not None):
+            last = b.icmp_unsigned("==", self.block, I64(self.blocks - 1))
+            with b.if_else(last) as (complete, partial):
+                with complete:
+                    self.keep(self.finished(sums, rows, corner, panel, columns), places, lanes)
+                with partial:
+                    self.keep(sums, places, lanes)
+        else:
+            self.keep(self.finished(sums, rows, corner, panel, columns), places, lanes)
+
+    def added(self, sums: Sequence[ir.Value], places: Sequence[ir.Value], lanes: Sequence[int]) -> list[ir.Value]:
+        """The sums with those of the blocks before."""
+        b = self.build
+        start = b.block
+        with b.if_then(b.icmp_unsigned("!=", self.block, I64(0))):
+            totals = [b.fadd(self.vectors.load(place, n), x) for x, place, n in zip(sums, places, lanes, strict=True)]
+            end = b.block
+        found = []
+        for x, total in zip(sums, totals, strict=True):
+            found.append(b.phi(self.vectors.vector))
+            found[-1].add_incoming(x, start)
+            found[-1].add_incoming(total, end)
+        return found
+
+    def finished(
+        self, sums: Sequence[ir.Value], rows: int, corner: ir.Value, panel: ir.Value, columns: int
+    ) -> Sequence[ir.Value]:
+        """Complete sums, scaled and added to the addend."""
+        b, call = self.build, self.call
+        firsts = range(0, columns, self.width)
+        if self.scale is not None:
+            factor = self.vectors.spread(self.scale)
+            sums = [b.fmul(x, factor) for x in sums]
+        if call.addend is None:
+            return sums
+        if adds_row(call):
+            column = b.mul(panel, I64(self.wide))
+            places = [b.add(column, I64(first)) for first in firsts]
+        else:
+            places = [b.add(corner, I64(r * call.n + first)) for r in range(rows) for first in firsts]
+        lanes = [columns - first for first in firsts] * (len(places) // len(firsts))
+        addends = [self.vectors.load(b.gep(self.addend, [at]), n) for at, n in zip(places, lanes, strict=True)]
+        return [b.fadd(addends[i % len(addends)], x) for i, x in enumerate(sums)]
+
+    def keep(self, sums: Sequence[ir.Value], places: Sequence[ir.Value], lanes: Sequence[int]) -> None:
+        for value, place, n in zip(sums, places, lanes, strict=True):
+            self.vectors.store(value, place, n)
+
+    # -- numbers and loops -------------------------------------------------------------------------------------------
+
+    def least(self, x: ir.Value, y: int) -> ir.Value:
+        return self.build.select(self.build.icmp_unsigned("<", x, I64(y)), x, I64(y))
+
+    def range(self, first: ir.Value, stop: ir.Value, body: Callable[[ir.Value], Any]) -> None:
+        """Rounds for first <= index < stop, none if there are none."""
+
+        def step(index: ir.Value, _: Sequence[ir.Value]) -> Sequence[ir.Value]:
+            body(index)
+            return ()
+
+        with self.build.if_then(self.build.icmp_unsigned("<", first, stop)):
+            counted_loop(self.build, stop, step, first=first)

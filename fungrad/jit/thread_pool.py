@@ -1,0 +1,352 @@
+"""The threads of compiled code: one pool for the process, and the machine code that shares rounds among them.
+
+    void fungrad_pool_run(void (*round)(table, index), table, count, work, threads)
+
+runs all rounds below `count` and returns when they are done. Who calls works too; the rounds are taken one by one, so
+whoever is late takes fewer, and the result depends on no thread, since rounds do not depend on each other.
+
+- A pool serves one caller at a time; another Python thread that comes meanwhile runs its rounds alone.
+- Workers wait `SPIN` in a busy loop, since the next rounds of a program come after microseconds, and then sleep. To
+  wake one costs more than a small piece of work is worth, so it is only done when enough `work` has been asked for.
+- If the caller waits for a worker much longer than a round takes, something else keeps the cores busy: the pool rests
+  for a while, and callers work alone.
+- A child process of a fork has none of the workers; it starts with an empty pool.
+
+All words of the pool's state are 64 bits; those that different threads write are in different cache lines.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from llvmlite import ir
+
+from fungrad.compilation import Phases
+
+RUN, RESET = "fungrad_pool_run", "fungrad_pool_reset"
+
+SPIN = 200_000  # nanoseconds before a worker sleeps
+WAKE_WORK = 60_000  # nanoseconds of work that are worth waking the workers
+PATIENCE = 100_000  # nanoseconds to wait for a worker, beyond some rounds
+REST = 100_000_000  # nanoseconds without workers, after one was late
+
+# words of the state, by cache line
+BUSY = 0
+LEFT = 8  # rounds nobody has taken
+ROUND, TABLE, COUNT, HELPERS = 16, 17, 18, 19  # of the rounds; how many workers may help
+DONE = 24  # rounds that workers have completed
+SLEEPING = 32
+STARTED, DEBT, RESTING = 40, 41, 42  # workers; work that was done alone; until when
+MUTEX, WAKE = 48, 64
+WORDS = 80
+
+I8, I32, I64, VOID = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.VoidType()
+_ROUND = ir.FunctionType(VOID, [I64, I64])
+_MONOTONIC = 6 if sys.platform == "darwin" else 1
+
+
+def default_threads() -> int:
+    """How many threads compiled code uses: `FUNGRAD_NUM_THREADS`, else as many as this process may run at once."""
+    asked = os.environ.get("FUNGRAD_NUM_THREADS", "")
+    if asked.isdigit() and int(asked) > 0:
+        return int(asked)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def address_of_run() -> int:
+    """The address of `fungrad_pool_run`, after making the pool."""
+    from fungrad.jit.compiler import library
+
+    state = (ctypes.c_int64 * (WORDS + 8))()
+    start = -(-ctypes.addressof(state) // 64) * 64
+    pool, _ = library(RUN, [RUN, RESET], emit_pool, lambda name: start if name == _STATE else _libc(name), Phases())
+    for kept in (state, pool):  # for ever: workers use them until the process has ended
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
+    reset = ctypes.CFUNCTYPE(None)(pool.address(RESET))
+    reset()
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=reset)
+    return pool.address(RUN)
+
+
+def _libc(name: str) -> int:
+    return ctypes.cast(getattr(ctypes.CDLL(None), name), ctypes.c_void_p).value or 0
+
+
+_STATE = "fungrad_pool_state"
+_FUNCTIONS: dict[str, tuple[ir.Type, list[ir.Type]]] = {
+    "pthread_create": (I32, [I64, I64, I64, I64]),
+    "pthread_detach": (I32, [I64]),
+    "pthread_mutex_init": (I32, [I64, I64]),
+    "pthread_mutex_lock": (I32, [I64]),
+    "pthread_mutex_unlock": (I32, [I64]),
+    "pthread_cond_init": (I32, [I64, I64]),
+    "pthread_cond_wait": (I32, [I64, I64]),
+    "pthread_cond_broadcast": (I32, [I64]),
+    "clock_gettime": (I32, [I32, I64]),
+    "sched_yield": (I32, []),
+}
+
+
+def emit_pool() -> tuple[str, list[str]]:
+    """The module of the pool, in LLVM's language; and the names it imports."""
+    module = ir.Module(name=RUN)
+    ir.GlobalVariable(module, I64, _STATE)
+    work = ir.Function(module, ir.FunctionType(I64, [I64]), "fungrad_pool_work")
+    work.linkage = "internal"
+    _Pool(work).work()
+    run = ir.Function(module, ir.FunctionType(VOID, [I64] * 5), RUN)
+    _Pool(run).run(work)
+    _Pool(ir.Function(module, ir.FunctionType(VOID, []), RESET)).reset()
+    return str(module), [name for name in module.globals if name in _FUNCTIONS or name == _STATE]
+
+
+class _Pool:
+    """Emits one of the functions; addresses are plain numbers."""
+
+    def __init__(self, function: ir.Function) -> None:
+        self.function = function
+        self.b = ir.IRBuilder(function.append_basic_block("entry"))
+        self.state = self.b.ptrtoint(function.module.globals[_STATE], I64)
+        self.clock = self.b.alloca(ir.ArrayType(I64, 2))
+
+    # -- vocabulary --------------------------------------------------------------------------------------------------
+
+    def at(self, word: int) -> ir.Value:
+        return self.b.add(self.state, I64(8 * word))
+
+    def place(self, word: int) -> ir.Value:
+        return self.b.inttoptr(self.at(word), I64.as_pointer())
+
+    def load(self, word: int) -> ir.Value:
+        return self.b.load_atomic(self.place(word), "seq_cst", 8, typ=I64)
+
+    def store(self, word: int, value: ir.Value | int) -> None:
+        self.b.store_atomic(value if isinstance(value, ir.Value) else I64(value), self.place(word), "seq_cst", 8)
+
+    def add(self, word: int, value: int) -> None:
+        self.b.atomic_rmw("add", self.place(word), I64(value), "seq_cst")
+
+    def exchanged(self, word: int, old: ir.Value, new: ir.Value) -> ir.Value:
+        """Whether a word was `old`, and is `new` now."""
+        return self.b.extract_value(self.b.cmpxchg(self.place(word), old, new, "seq_cst", "seq_cst"), 1)
+
+    def call(self, name: str, *arguments: ir.Value) -> ir.Value:
+        result, parameters = _FUNCTIONS[name]
+        module = self.b.module
+        function = module.globals.get(name) or ir.Function(module, ir.FunctionType(result, parameters), name)
+        return self.b.call(function, arguments)
+
+    def now(self) -> ir.Value:
+        """Nanoseconds of the clock."""
+        b = self.b
+        self.call("clock_gettime", I32(_MONOTONIC), b.ptrtoint(self.clock, I64))
+        seconds, rest = (b.load(b.gep(self.clock, [I32(0), I32(i)]), typ=I64) for i in (0, 1))
+        return b.add(b.mul(seconds, I64(10**9)), rest)
+
+    def pause(self) -> None:
+        """Let the processor know that this is a busy loop."""
+        processor = os.uname().machine if hasattr(os, "uname") else ""
+        hints = {"x86_64": ("llvm.x86.sse2.pause", []), "aarch64": ("llvm.aarch64.hint", [I32(1)])}
+        name, arguments = hints.get("aarch64" if processor == "arm64" else processor, ("", []))
+        if name:
+            type = ir.FunctionType(VOID, [x.type for x in arguments])
+            self.b.call(self.b.module.globals.get(name) or ir.Function(self.b.module, type, name), arguments)
+
+    def while_(self, condition: Callable[[], ir.Value], body: Callable[[], Any]) -> None:
+        b = self.b
+        head, inside, after = (b.append_basic_block(x) for x in ("while", "body", "after"))
+        b.branch(head)
+        b.position_at_end(head)
+        b.cbranch(condition(), inside, after)
+        b.position_at_end(inside)
+        body()
+        if not b.block.is_terminated:
+            b.branch(head)
+        b.position_at_end(after)
+
+    def repeat(self, body: Callable[[], ir.Value]) -> None:
+        """Run the body until it says that it is done."""
+        b = self.b
+        head, after = b.append_basic_block("repeat"), b.append_basic_block("after")
+        b.branch(head)
+        b.position_at_end(head)
+        b.cbranch(body(), after, head)
+        b.position_at_end(after)
+
+    def spin_until(self, condition: Callable[[], ir.Value], rounds: int) -> None:
+        """Look a number of times whether a condition holds, at the most."""
+        b = self.b
+        before, head, again, after = b.block, *(b.append_basic_block(x) for x in ("spin", "again", "after"))
+        b.branch(head)
+        b.position_at_end(head)
+        count = b.phi(I64)
+        count.add_incoming(I64(0), before)
+        done = b.or_(condition(), b.icmp_unsigned("==", count, I64(rounds)))
+        b.cbranch(done, after, again)
+        b.position_at_end(again)
+        self.pause()
+        count.add_incoming(b.add(count, I64(1)), b.block)
+        b.branch(head)
+        b.position_at_end(after)
+
+    # -- the functions -----------------------------------------------------------------------------------------------
+
+    def reset(self) -> None:
+        """An empty pool."""
+        for word in range(WORDS):
+            self.store(word, 0)
+        self.call("pthread_mutex_init", self.at(MUTEX), I64(0))
+        self.call("pthread_cond_init", self.at(WAKE), I64(0))
+        self.b.ret_void()
+
+    def take_rounds(self, taken: Callable[[], Any]) -> None:
+        """Take rounds and run them until there are none. What they are is read after taking one: until it is done,
+        nobody changes it."""
+        b = self.b
+
+        def step() -> ir.Value:
+            left = self.load(LEFT)
+            none = b.icmp_unsigned("==", left, I64(0))
+            with b.if_then(b.not_(none)):
+                mine = self.exchanged(LEFT, left, b.sub(left, I64(1)))
+                with b.if_then(mine):
+                    round = b.inttoptr(self.load(ROUND), _ROUND.as_pointer())
+                    b.call(round, [self.load(TABLE), b.sub(self.load(COUNT), left)])
+                    taken()
+            return none
+
+        self.repeat(step)
+
+    def work(self) -> None:
+        """What a worker does, for ever. Its argument is its number."""
+        b, number = self.b, self.function.args[0]
+        idle_since = b.alloca(I64)
+        b.store(self.now(), idle_since)
+
+        def completed() -> None:
+            self.add(DONE, 1)
+            b.store(I64(0), idle_since)
+
+        def forever() -> ir.Value:
+            with b.if_then(b.icmp_unsigned("<", number, self.load(HELPERS))):
+                self.take_rounds(completed)
+            with b.if_then(b.icmp_unsigned("==", b.load(idle_since), I64(0))):
+                b.store(self.now(), idle_since)
+            self.spin_until(lambda: b.icmp_unsigned("!=", self.load(LEFT), I64(0)), 64)
+            idle = b.sub(self.now(), b.load(idle_since))
+            with b.if_then(b.icmp_signed(">", idle, I64(SPIN)), likely=False):
+                self.sleep()
+                b.store(self.now(), idle_since)
+            return ir.Constant(ir.IntType(1), 0)
+
+        self.repeat(forever)
+        b.ret(I64(0))
+
+    def sleep(self) -> None:
+        """Until there are rounds to take."""
+        b = self.b
+        self.call("pthread_mutex_lock", self.at(MUTEX))
+        self.add(SLEEPING, 1)
+        self.while_(
+            lambda: b.icmp_unsigned("==", self.load(LEFT), I64(0)),
+            lambda: self.call("pthread_cond_wait", self.at(WAKE), self.at(MUTEX)),
+        )
+        self.add(SLEEPING, -1)
+        self.call("pthread_mutex_unlock", self.at(MUTEX))
+
+    def run(self, work: ir.Function) -> None:
+        b = self.b
+        round, table, count, cost, threads = self.function.args
+        function = b.inttoptr(round, _ROUND.as_pointer())
+        index = b.alloca(I64)
+        created = b.alloca(I64)
+        mine = b.alloca(I64)
+        helpers = b.sub(threads, I64(1))
+        begin = self.now()
+        alone, together, busy = (b.append_basic_block(x) for x in ("alone", "together", "busy"))
+
+        few = b.or_(b.icmp_signed("<", helpers, I64(1)), b.icmp_signed("<", count, I64(2)))
+        with b.if_then(few):
+            b.branch(alone)
+        with b.if_then(b.icmp_signed("<", begin, self.load(RESTING))):
+            b.branch(alone)
+        b.cbranch(self.exchanged(BUSY, I64(0), I64(1)), busy, alone)
+
+        b.position_at_end(busy)
+        asleep = b.or_(b.icmp_signed(">", self.load(SLEEPING), I64(0)), b.icmp_signed("<", self.load(STARTED), helpers))
+        with b.if_then(asleep, likely=False):
+            debt = b.add(self.load(DEBT), cost)
+            worth = b.icmp_signed(">", debt, I64(WAKE_WORK))
+            self.store(DEBT, b.select(worth, I64(0), debt))
+            with b.if_then(b.not_(worth)):
+                self.store(BUSY, 0)
+                b.branch(alone)
+            self.while_(
+                lambda: b.icmp_signed("<", self.load(STARTED), helpers),
+                lambda: self.start(work, created),
+            )
+        b.branch(together)
+
+        b.position_at_end(together)
+        for word, value in ((ROUND, round), (TABLE, table), (COUNT, count), (HELPERS, helpers), (DONE, I64(0))):
+            self.store(word, value)
+        self.store(LEFT, count)
+        with b.if_then(b.icmp_signed(">", self.load(SLEEPING), I64(0)), likely=False):
+            self.call("pthread_mutex_lock", self.at(MUTEX))
+            self.call("pthread_cond_broadcast", self.at(WAKE))
+            self.call("pthread_mutex_unlock", self.at(MUTEX))
+        b.store(I64(0), mine)
+        self.take_rounds(lambda: b.store(b.add(b.load(mine), I64(1)), mine))
+        self.wait(begin, b.load(mine), count)
+        self.store(BUSY, 0)
+        b.ret_void()
+
+        b.position_at_end(alone)
+        b.store(I64(0), index)
+
+        def one() -> None:
+            b.call(function, [table, b.load(index)])
+            b.store(b.add(b.load(index), I64(1)), index)
+
+        self.while_(lambda: b.icmp_signed("<", b.load(index), count), one)
+        b.ret_void()
+
+    def start(self, work: ir.Function, created: ir.Value) -> None:
+        """One more worker. If there can be none, the count says so all the same: the caller takes all rounds."""
+        b = self.b
+        number = self.load(STARTED)
+        failed = self.call("pthread_create", b.ptrtoint(created, I64), I64(0), b.ptrtoint(work, I64), number)
+        with b.if_then(b.icmp_signed("==", failed, I32(0))):
+            self.call("pthread_detach", b.load(created, typ=I64))
+        self.store(STARTED, b.add(number, I64(1)))
+
+    def wait(self, begin: ir.Value, mine: ir.Value, count: ir.Value) -> None:
+        """Until the workers have completed what they took. If one is late, the pool rests."""
+        b = self.b
+        theirs = b.sub(count, mine)
+
+        def unfinished() -> ir.Value:
+            return b.icmp_signed("<", self.load(DONE), theirs)
+
+        self.spin_until(lambda: b.not_(unfinished()), 64)
+        with b.if_then(unfinished(), likely=False):
+            since = self.now()
+            taken = b.select(b.icmp_signed(">", mine, I64(0)), mine, I64(1))
+            usual = b.sdiv(b.sub(since, begin), taken)
+            patience = b.add(b.mul(usual, I64(4)), I64(PATIENCE))
+
+            def wait() -> None:
+                self.spin_until(lambda: b.not_(unfinished()), 64)
+                waited = b.sub(self.now(), since)
+                with b.if_then(b.icmp_signed(">", waited, patience), likely=False):
+                    self.store(RESTING, b.add(self.now(), I64(REST)))
+                    self.call("sched_yield")
+
+            self.while_(unfinished, wait)
