@@ -19,6 +19,8 @@ from fungrad.ir.primitive import Primitive
 from fungrad.ir.types import array_type, type_of
 from fungrad.jit.call import Call
 from fungrad.jit.lower_table import POINTWISE, REDUCTIONS, STAGES, is_native
+from fungrad.jit.product_sum import ProductSum
+from fungrad.primitives.contract import Dot
 from fungrad.primitives.elementwise import ELEMENTWISE, ROWS
 from fungrad.regions.inline import KeptCustomVjp
 from fungrad.testing.strategies import DTYPES
@@ -31,6 +33,7 @@ INLINED = (Call,)  # its graph becomes part of the program
 
 CONSTANT = "constant almost everywhere, so its derivative is zero"
 NO_REALS = "not a function of real numbers"
+COMPILED = "only in graphs that are about to be compiled, after all transformations"
 RARE = "evaluated by a call to NumPy, since it is rare"
 
 CONSTANT_NAMES = (
@@ -55,6 +58,7 @@ HOLES: dict[tuple[str, str], str] = {
     ),
     ("Dot", "native"): "of booleans " + RARE,
     ("ArgSort", "native"): "sorting is left to NumPy, which is called from compiled code",
+    **{("ProductSum", rule): COMPILED for rule in ("jvp", "vjp", "batch")},
     ("KeptCustomVjp", "infer"): "only on tapes, where its results are known",
     ("KeptCustomVjp", "evaluate"): "only on tapes, where its results are known",
     ("KeptCustomVjp", "batch"): "only on tapes, which are walked, not batched; in graphs CustomVjp takes its place",
@@ -109,6 +113,12 @@ def _applications(name: str) -> Iterator[Equation]:
             yield Equation(used, tuple(map(Var, types)), (Var(out),))
 
 
+def _product_sum() -> Equation:
+    op = ProductSum(Dot((1,), (0,)))
+    types = [array_type(shape, np.dtype(np.float64)) for shape in ((2, 3), (3, 4), (2, 4), ())]
+    return Equation(op, tuple(map(Var, types)), (Var(op.infer(*types)),))
+
+
 def _native(name: str, applications: Sequence[Equation]) -> tuple[str, bool]:
     """The cell for native loops, and whether every application has them."""
     flags = [isinstance(eqn.op, INLINED) or (type(eqn.op) in FAMILIES and is_native(eqn)) for eqn in applications]
@@ -144,6 +154,7 @@ def lines() -> list[Line]:
     for name in [*(name for name in EXAMPLES if name not in ROWS), *REGIONS]:
         applications = list(_applications(name))
         found.append(_class_line(name, type(applications[0].op), applications))
+    found.append(_class_line("ProductSum", ProductSum, [_product_sum()]))
     found.append(_class_line("KeptCustomVjp", KeptCustomVjp, []))
     missing = {(line.name, hole) for line in found for hole in line.holes}
     undeclared, stale = missing - HOLES.keys(), HOLES.keys() - missing

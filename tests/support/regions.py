@@ -12,6 +12,7 @@ from fungrad.ir.primitive import Primitive
 from fungrad.ir.types import array_type
 from fungrad.jit.call import Call
 from fungrad.regions.adjoint import Adjoint
+from fungrad.regions.each import Each
 from fungrad.regions.inline import CustomJvp, CustomVjp, Remat
 from fungrad.regions.scan import Scan
 from fungrad.regions.switch import Switch
@@ -106,6 +107,11 @@ def _calls(dtype: Any) -> list[RegionExample]:
     return [RegionExample(Call(_graph(_several, (2,), (), dtype=dtype)), ((2,), ()))]
 
 
+def _eachs(dtype: Any) -> list[RegionExample]:
+    row = _graph(_several, (2,), (), dtype=dtype)
+    return [RegionExample(Each(row, 3), ((3, 2), (3,))), RegionExample(Each(row, 0), ((0, 2), (0,)))]
+
+
 def _flat(x: Any, y: Any) -> list[Any]:
     return [np.sin(x) * y, y * y]
 
@@ -140,5 +146,6 @@ REGIONS: dict[str, Callable[[Any], list[RegionExample]]] = {
     "CustomJvp": _custom_jvps,
     "CustomVjp": _custom_vjps,
     "Call": _calls,
+    "Each": _eachs,
 }
 """From a name and a float dtype to examples."""
