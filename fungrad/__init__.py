@@ -25,11 +25,14 @@ from fungrad.jacobians import jacfwd as jacfwd
 from fungrad.jacobians import jacobian as jacobian
 from fungrad.jacobians import jacrev as jacrev
 from fungrad.jitted import jit as jit
+from fungrad.modes import checking_leaks as checking_leaks
+from fungrad.modes import debug_nans as debug_nans
+from fungrad.modes import disable_jit as disable_jit
 from fungrad.vmapped import vmap as vmap
 
 __version__ = "0.1.0"
 
-_LATER = ("cache", "lax", "nn", "optim", "random", "testing", "train")  # loaded when first used
+_LATER = ("cache", "debug", "extend", "lax", "nn", "optim", "random", "testing", "train")  # loaded when first used
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -16,8 +16,8 @@ from types import CodeType, FunctionType, MethodType
 from typing import Any, NamedTuple
 
 from fungrad.arguments import function_name, leaf_paths
+from fungrad.context import INTERNAL_FILES
 from fungrad.ir.types import ArrayType
-from fungrad.trace import INTERNAL_FILES
 from fungrad.tree import TreeDef
 
 _COMPARED = 16  # earlier signatures

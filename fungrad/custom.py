@@ -17,6 +17,7 @@ from fungrad.arguments import (
     positions,
     with_others_fixed,
 )
+from fungrad.context import stepwise
 from fungrad.errors import ArgumentError, TreeError
 from fungrad.ir.types import type_of
 from fungrad.lax.bodies import Signature, trace_body
@@ -62,7 +63,10 @@ class _Custom:
         """A function of all arguments as one of the leaves of those that are not fixed."""
         dynamic = [i for i in range(len(args)) if i not in fixed]
         structure = tree.structure(tuple(args[i] for i in dynamic))
-        return FlatFunction(self.transform, with_others_fixed(f, dynamic, args, {}), structure, has_aux)
+        others = [
+            x if i in fixed else None for i, x in enumerate(args)
+        ]  # no traced value, which would outlive its trace
+        return FlatFunction(self.transform, with_others_fixed(f, dynamic, others, {}), structure, has_aux)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
@@ -121,13 +125,14 @@ class custom_jvp(_Custom):
             return self._f(*args)
         flat = self._flat(self._f, args, fixed)
         user_rule, name, count = self._rule, function_name(self._f), len(leaves.values)
+        structure, given = leaves.structure, [args[i] for i in fixed]  # the rule keeps no traced value
 
         def evaluate(*values: Any) -> list[Any]:
             return flat.outs(flat(*values))
 
         def rule(*values: Any) -> list[Any]:
-            primals, tangents = (tree.unflatten(leaves.structure, half) for half in (values[:count], values[count:]))
-            out, tangent = pair("custom_jvp", user_rule, user_rule(*(args[i] for i in fixed), primals, tangents))
+            primals, tangents = (tree.unflatten(structure, half) for half in (values[:count], values[count:]))
+            out, tangent = pair("custom_jvp", user_rule, user_rule(*given, primals, tangents))
             if tree.structure(out) != flat.out:
                 raise TreeError(
                     f"custom_jvp: the rule of {name} returned an out of the structure {tree.structure(out)!r}, but "
@@ -186,6 +191,8 @@ class custom_vjp(_Custom):
         flat = self._flat(self._f, args, fixed)
         flat_forward = self._flat(self._rules[0], args, fixed, has_aux=True)
         user_backward, name = self._rules[1], function_name(self._f)
+        structure, fixed_arguments = leaves.structure, [args[i] for i in fixed]  # the rule keeps no traced value
+        types = [type_of(x) for x in values]
 
         def evaluate(*values: Any) -> list[Any]:
             return flat.outs(flat(*values))
@@ -200,10 +207,10 @@ class custom_vjp(_Custom):
         def backward(residuals: Sequence[Any], cts: Sequence[Any]) -> list[Any]:
             saved = tree.unflatten(flat_forward.aux, residuals)
             ct = tree.unflatten(flat_forward.out, cts)
-            found = user_backward(*(args[i] for i in fixed), saved, ct)
+            found = user_backward(*fixed_arguments, saved, ct)
             given = tuple(found) if isinstance(found, list) else found
             return matching_leaves(
-                "custom_vjp", "the result of backward", given, leaves.structure, values, f"the arguments of {name}"
+                "custom_vjp", "the result of backward", given, structure, types, f"the arguments of {name}"
             )
 
         op = CustomVjp(evaluate, forward, backward)
@@ -232,6 +239,8 @@ def checkpoint(f: Function) -> Function:
 
     @functools.wraps(f, updated=())
     def checkpointed(*args: Any, **kwargs: Any) -> Any:
+        if stepwise():
+            return f(*args, **kwargs)
         arguments = [*args, kwargs]
         names = [*parameter_names(f, len(args)), "kwargs"]
         leaves = flatten_arguments(arguments, lambda: names)

@@ -19,6 +19,10 @@ class LeakedTracerError(FungradError, RuntimeError):
     """A traced value was used after the function that traced it had returned."""
 
 
+class NanError(FungradError, FloatingPointError):
+    """A nan came up while `debug_nans` was on."""
+
+
 class TreeError(FungradError, ValueError):
     """Two pytrees that should have the same structure have not, or a leaf is of a kind that cannot be traced."""
 
@@ -69,6 +73,10 @@ class MissingPackageError(FungradError, ImportError):
 
 class GraphError(FungradError, ValueError):
     """A graph breaks the rules of the IR; `verify` names the equation."""
+
+
+class KernelError(FungradError, TypeError):
+    """A kernel given to `njit_primitive` does not fit what it is called with or what is asked of it."""
 
 
 class CompileError(FungradError, RuntimeError):

@@ -25,9 +25,13 @@ def evaluate(graph: Graph, *arguments: Any, apply: Callable[..., Any] = bind) ->
         return operand.value if isinstance(operand, Const) else values[operand]
 
     with attributed_to(None) as attribution:
+        watch = attribution.nans
         for position, eqn in enumerate(graph.equations):
             attribution.site = eqn.where
-            result = apply(eqn.op, *map(read, eqn.inputs))
+            inputs = tuple(map(read, eqn.inputs))
+            result = apply(eqn.op, *inputs)
+            if watch:
+                watch(eqn.op, inputs, result)
             values.update(zip(eqn.outputs, result if eqn.op.multiple else (result,), strict=True))
             for var in last_use.get(position, ()):
                 del values[var]

@@ -21,12 +21,15 @@ from fungrad.arguments import (
 )
 from fungrad.compilation import Origin, Phases, remember_origin
 from fungrad.compile_reasons import Layout, Signature, place, reason
+from fungrad.context import finding_nans, stepwise
+from fungrad.effects import has_effects
 from fungrad.errors import CompileError
 from fungrad.evaluate import evaluate
 from fungrad.ir.graph import Graph
 from fungrad.ir.printing import identifiers
 from fungrad.ir.types import BOOL, INT, ArrayType, DType, type_of
 from fungrad.jit.forks import LOCK
+from fungrad.nans import check_program
 from fungrad.signature import check_static, checked_threads, donated_arguments, spelling, static_arguments
 from fungrad.trace import Tracer, bind, concrete_value, recording_program, trace
 
@@ -57,6 +60,7 @@ class _Program(NamedTuple):
     numbers: list[Any]  # for each other leaf, the Python number type to return, or None for arrays
     donated: tuple[int, ...]  # leaves of the arguments that results may be written over
     shortcuts: list[_Shortcut]  # none or one
+    runs: bool  # whether there is anything to compute or to do
 
 
 _SHORTCUTS = 4
@@ -95,7 +99,13 @@ class Jitted:
                         fail(outs)
         return self._call_by_types(args, kwargs)
 
+    def _call_with_checks(self, *args: Any, **kwargs: Any) -> Any:
+        """`__call__` as long as a debugging mode is set in some thread: without guessing, which would pass it by."""
+        return self._call_by_types(args, kwargs)
+
     def _call_by_types(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if stepwise():
+            return self._f(*args, **kwargs)
         layout, leaves = self._read(args, kwargs)
         values = leaves.values
         tracers = [x for x in values if type(x) is Tracer]
@@ -105,9 +115,11 @@ class Jitted:
         if program.captures:
             outs: Sequence[Any] = evaluate(program.graph, *program.captures, *values)
         elif tracers:
-            outs = bind(self._call(program.graph), *values) if program.graph.outputs else ()
-        elif program.graph.outputs:
-            outs = self._code(program.graph, program.donated, self._threads)(values)
+            outs = bind(self._call(program.graph), *values) if program.runs else ()
+        elif program.runs:
+            donated = () if finding_nans() else program.donated  # the search needs the arguments
+            outs = self._code(program.graph, donated, self._threads)(values)
+            check_program(program.graph, values, outs)
             if not (kwargs or layout.static):
                 self._remember(program, leaves)
         else:
@@ -246,7 +258,8 @@ class Jitted:
         name = identifiers([function_name(self._f)])[0]
         names = identifiers(leaf_paths(leaves.structure, self._names(layout)))
         graph, captures = trace(flat, types, purpose="jit", name=name, names=names, weak=leaves.weak)
-        return _Program(graph, captures, structure, fixed, numbers, self._donated_leaves(layout, leaves), [])
+        runs = bool(graph.outputs) or has_effects(graph)
+        return _Program(graph, captures, structure, fixed, numbers, self._donated_leaves(layout, leaves), [], runs)
 
     def _donated_leaves(self, layout: Layout, leaves: Leaves) -> tuple[int, ...]:
         """The positions of the leaves of donated arguments."""
@@ -256,6 +269,14 @@ class Jitted:
         positions = [*layout.traced, *(-1 for _ in layout.keys)]
         owners = [position for position, count in zip(positions, counts, strict=True) for _ in range(count)]
         return tuple(i for i, owner in enumerate(owners) if owner in self._donated)
+
+
+_COMMON_CALL = Jitted.__call__
+
+
+def look_at_each_call(on: bool) -> None:
+    """Whether calls of all compiled functions look at the debugging modes."""
+    setattr(Jitted, "__call__", Jitted._call_with_checks if on else _COMMON_CALL)  # noqa: B010
 
 
 def jit(

@@ -12,24 +12,22 @@ What a trace records is a list of `Record`s, the tape. `Trace.graph` turns the t
 from __future__ import annotations
 
 import itertools
-import linecache
-import os
-import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
-from types import CodeType
 from typing import Any
 
 import numpy as np
 
+from fungrad.context import STATE, user_site
+from fungrad.context import attributed_to as attributed_to
+from fungrad.context import resolve_site as resolve_site
+from fungrad.context import user_line as user_line
 from fungrad.errors import ConcretizationError, FungradError, LeakedTracerError
-from fungrad.ir.graph import NOWHERE, Const, Equation, Graph, Operand, Var, Where, constant
+from fungrad.ir.graph import Const, Equation, Graph, Operand, Var, constant
 from fungrad.ir.primitive import Primitive
 from fungrad.ir.types import ArrayType, DType, type_of
 
-_PACKAGES = tuple(os.path.dirname(os.path.abspath(file)) + os.sep for file in (__file__, np.__file__))
+_LEVELS = itertools.count(1)  # a trace inside another starts later, also in another thread: later is deeper
 
 
 Record = tuple[Primitive, tuple[Any, ...], tuple[Any, ...], Any, Any, Any]
@@ -42,81 +40,6 @@ Record = tuple[Primitive, tuple[Any, ...], tuple[Any, ...], Any, Any, Any]
 - out_value: the result one level out; None in an abstract trace.
 - site: where the user wrote it, see `resolve_site`.
 """
-
-
-# -- where the user's code is --------------------------------------------------------------------------------------
-
-
-class _InternalFiles(dict[str, bool]):
-    """Whether a file is part of fungrad or NumPy, remembered for each name."""
-
-    def __missing__(self, file: str) -> bool:
-        internal = file.startswith(_PACKAGES)
-        self[file] = internal
-        return internal
-
-
-INTERNAL_FILES = _InternalFiles()
-
-
-class _State(threading.local):
-    """What this thread is doing."""
-
-    site: Any = None  # overrides the caller's, if set
-    programs: int = 0  # how many of its live traces record a whole program
-    branch: Any = None  # the innermost live trace that also takes operations on outer tracers
-
-
-_STATE = _State()
-_LEVELS = itertools.count(1)  # a trace inside another starts later, also in another thread: later is deeper
-
-
-def _user_site() -> Any:
-    """The innermost frame outside fungrad and NumPy, cheaply; `resolve_site` makes it readable."""
-    if _STATE.site is not None:
-        return _STATE.site
-    frame = sys._getframe(2)
-    while INTERNAL_FILES[frame.f_code.co_filename]:
-        back = frame.f_back
-        if back is None:
-            return NOWHERE
-        frame = back
-    return frame.f_code, frame.f_lasti
-
-
-def resolve_site(site: Any) -> Where:
-    """The file and line of a recorded site."""
-    if isinstance(site, Where):
-        return site
-    code, instruction = site
-    return Where(code.co_filename, _line_of(code, instruction))
-
-
-def _line_of(code: CodeType, instruction: int) -> int:
-    for start, end, line in code.co_lines():
-        if start <= instruction < end and line is not None:
-            return line
-    return code.co_firstlineno
-
-
-def user_line() -> str:
-    """The user's current position with the text of the line, for error messages."""
-    where = resolve_site(_user_site())
-    text = linecache.getline(where.file, where.line).strip()
-    return f"{where}: {text}" if text else str(where)
-
-
-@contextmanager
-def attributed_to(site: Any) -> Iterator[_State]:
-    """Within this block operations are recorded as if the user had written them at `site`.
-
-    Gives the state, so that a walk can change its `site` from step to step.
-    """
-    before, _STATE.site = _STATE.site, site
-    try:
-        yield _STATE
-    finally:
-        _STATE.site = before
 
 
 # -- tracers -------------------------------------------------------------------------------------------------------
@@ -180,13 +103,14 @@ def concrete_value(tracer: Tracer) -> Any:
 class Trace:
     """One level of transformation while its function runs. A context manager; dead once left."""
 
-    __slots__ = ("branch", "concrete", "enclosing", "level", "live", "purpose", "records", "whole")
+    __slots__ = ("around", "branch", "concrete", "enclosing", "level", "live", "purpose", "records", "whole")
 
     def __init__(self, purpose: str, concrete: bool, whole: bool = False, branch: bool = False) -> None:
         self.purpose = purpose
         self.concrete = concrete
         self.whole = whole  # its graph is compiled or shown as one program
         self.branch = branch  # what its function does to outer tracers is recorded here too: it may not happen at all
+        self.around: Any = None  # the trace it is inside of
         self.enclosing: Any = None
         self.level = 0
         self.live = False
@@ -195,16 +119,18 @@ class Trace:
     def __enter__(self) -> Trace:
         self.level = next(_LEVELS)
         self.live = True
-        _STATE.programs += self.whole
+        self.around, STATE.innermost = STATE.innermost, self
+        STATE.programs += self.whole
         if self.branch:
-            self.enclosing, _STATE.branch = _STATE.branch, self
+            self.enclosing, STATE.branch = STATE.branch, self
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         self.live = False
-        _STATE.programs -= self.whole
+        STATE.innermost, self.around = self.around, None
+        STATE.programs -= self.whole
         if self.branch:
-            _STATE.branch, self.enclosing = self.enclosing, None
+            STATE.branch, self.enclosing = self.enclosing, None
         cause = getattr(error, "__cause__", None)
         if isinstance(cause, FungradError) and not isinstance(error, FungradError):
             raise cause  # NumPy buries our message under its own where `ndarray[i] = tracer` fails
@@ -240,11 +166,13 @@ class Trace:
                 nested = nested or type(x) is Tracer
             operands.append(operand)
             values.append(x)
-        site = _user_site()
+        site = user_site()
         out: Any
         if self.concrete:
             compute = run or (partial(bind, op) if nested else op.evaluate)
             value = compute(*values)
+            if STATE.nans:
+                STATE.nans(op, values, value)
             if op.multiple:
                 out = tuple([Var(type_of(v)) for v in value])
                 self.records.append((op, tuple(operands), tuple(values), out, value, site))
@@ -286,7 +214,19 @@ class Trace:
 def bind(op: Primitive, *inputs: Any) -> Any:
     """Apply a primitive: evaluate it on arrays, record it on tracers."""
     top = deepest(inputs)
+    if op.effect:
+        return () if STATE.quiet else _perform(op, inputs, STATE.innermost)
     return op.evaluate(*inputs) if top is None else top.record(op, inputs)
+
+
+def _perform(op: Primitive, inputs: Sequence[Any], level: Trace | None) -> Any:
+    """Record an operation with an effect in the innermost abstract trace; outside all of them it happens."""
+    if level is None:
+        return op.evaluate(*inputs)
+    if not level.concrete:
+        return level.record(op, tuple(inputs))
+    values = [x.value if type(x) is Tracer and x.owner is level else x for x in inputs]
+    return _perform(op, values, level.around)
 
 
 def deepest(values: Sequence[Any]) -> Trace | None:
@@ -300,15 +240,21 @@ def deepest(values: Sequence[Any]) -> Trace | None:
             if top is None or trace.level > top.level:
                 top = trace
     if top is not None:
-        branch = _STATE.branch
+        branch = STATE.branch
         if branch is not None and branch.level > top.level:
             return branch  # type: ignore[no-any-return]
     return top
 
 
+def check_end(level: Trace) -> None:
+    """Look for what outlives a trace, if this thread does."""
+    if STATE.leaks is not None:
+        STATE.leaks(level)
+
+
 def recording_program() -> bool:
     """Whether this thread records a whole program, which compiled functions that are called become a part of."""
-    return _STATE.programs > 0
+    return STATE.programs > 0
 
 
 def leaked(tracer: Tracer) -> LeakedTracerError:
@@ -354,6 +300,7 @@ def trace(
     weak: Sequence[bool] = (),
     whole: bool = True,
     branch: bool = False,
+    own: bool = False,
 ) -> tuple[Graph, list[Any]]:
     """Record a function of flat arguments abstractly.
 
@@ -363,6 +310,7 @@ def trace(
         purpose: what errors call this trace, such as `jit`.
         whole: whether the graph is compiled or shown as one program, into which compiled functions are inlined.
         branch: whether operations on outer tracers alone are part of the graph; else they are done at once, outside.
+        own: whether f is a part of fungrad that keeps tracers on purpose.
 
     Returns:
         The graph and the captured outer tracers, which are its leading inputs.
@@ -372,8 +320,12 @@ def trace(
         tracers = [level.abstract_input(t, w) for t, w in zip(types, flags, strict=True)]
         # before f runs: in-place operators make a tracer stand for another Var
         variables = [v for t in tracers if isinstance(v := t.operand, Var)]
-        outputs = f(*tracers)
-        return level.graph(variables, list(outputs), name, names)
+        outputs = list(f(*tracers))
+        found = level.graph(variables, outputs, name, names)
+    del tracers, outputs
+    if not own:
+        check_end(level)
+    return found
 
 
 def is_array(x: Any) -> bool:

@@ -15,7 +15,7 @@ from fungrad.errors import ArgumentError
 from fungrad.ir.types import array_type
 from fungrad.primitives.shape import move_axis
 from fungrad.results import own
-from fungrad.trace import Trace, Tracer, trace
+from fungrad.trace import Trace, Tracer, check_end, trace
 from fungrad.transforms.batch import evaluate_batched, repeat
 
 Function = Callable[..., Any]
@@ -142,14 +142,17 @@ def _apply(example: Function, examples: _Examples, out_axes: Any, name: str, lea
     def flat(*tracers: Any) -> list[Any]:
         nonlocal structure
         found, structure = tree.flatten(example(shared, tracers))
+        inside: list[Any] = []
         axes[:] = leaf_axes("out_axes", out_axes, name, structure)
         paths[:] = tree.key_paths(structure, name)
         for i, x in enumerate(found):
             if axes[i] is not None or type(x) is Tracer:
                 x, _ = as_leaf(x, paths[i])
                 traced.append(i)
+                inside.append(x)
+                x = None
             results.append(x)
-        return [results[i] for i in traced]
+        return inside
 
     with Trace("vmap", concrete=True) as shared:
         types = [array_type(x.shape[1:], x.dtype) for x in examples.values]
@@ -160,6 +163,8 @@ def _apply(example: Function, examples: _Examples, out_axes: Any, name: str, lea
     placed = [_place(x, has, examples.size, axes[i], paths[i]) for i, x, has in zip(traced, *found, strict=True)]
     for i, x in zip(traced, own(placed, leaves), strict=True):
         results[i] = x
+    del captures
+    check_end(shared)
     return tree.unflatten(structure, results)
 
 

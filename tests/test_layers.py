@@ -14,17 +14,20 @@ PACKAGE = Path(__file__).parents[1] / "fungrad"
 LAYERS = [
     ["cache", "compilation", "errors", "tree", "tree_code"],
     ["ir"],
-    ["trace", "evaluate"],
+    ["context", "trace", "evaluate", "effects", "nans", "leaks"],
     ["primitives"],
     ["transforms"],
     ["passes"],
     ["regions"],
     ["jit"],
     ["numpy"],
-    ["arguments", "results", "axes", "api", "compile_reasons", "explain", "forward", "jitted", "vmapped"],
+    [
+        *("arguments", "signature", "results", "axes", "api", "compile_reasons"),
+        *("explain", "forward", "jitted", "modes", "vmapped"),
+    ],
     ["lax", "jacobians"],
     ["custom"],
-    ["nn", "optim", "random", "train"],
+    ["debug", "extend", "nn", "optim", "random", "train"],
 ]
 """From the bottom up. A module may import from its own layer and from those before it."""
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fungrad as fg
+from fungrad.context import STATE
 from fungrad.errors import FungradError
-from fungrad.trace import _STATE
 from fungrad.transforms.vjp import vjp as flat_vjp
 
 X = np.array([0.3, -0.7, 1.1])
@@ -295,7 +295,7 @@ def raises(x):
 def test_an_exception_inside_leaves_tracing_clean(transform):
     with pytest.raises(OopsError):
         transform(raises)(1.0)
-    assert _STATE.site is None
+    assert STATE.site is None
     assert grad(lambda x: x * x)(3.0) == 6.0
     assert np.sin(1.0) == math.sin(1.0)
 
@@ -311,7 +311,7 @@ def test_an_exception_in_the_backward_pass_leaves_tracing_clean():
         return grad(inner)(x)
 
     assert f(1.0) == 2.0
-    assert _STATE.site is None
+    assert STATE.site is None
     assert grad(lambda x: x * x)(3.0) == 6.0
 
 

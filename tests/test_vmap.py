@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import fungrad as fg
+from fungrad.context import STATE
 from fungrad.errors import (
     ArgumentError,
     AxisError,
@@ -19,7 +20,6 @@ from fungrad.errors import (
 from fungrad.evaluate import evaluate
 from fungrad.ir.verify import verify
 from fungrad.jit.call import Call
-from fungrad.trace import _STATE
 from fungrad.transforms.batch import batched_graph
 
 vmap, grad, jit = fg.vmap, fg.grad, fg.jit
@@ -320,7 +320,7 @@ def test_compiled_functions_become_part_of_a_compiled_program(f):
     same(jit(f)(W, X), expected)
     assert not any(type(e.op) is Call for e in jit(f).graph(W, X).equations)
     assert not any(type(e.op) is Call for e in fg.make_graph(f)(W, X).equations)
-    assert _STATE.programs == 0
+    assert STATE.programs == 0
 
 
 @pytest.mark.parametrize("forced", [False, True])
@@ -336,7 +336,7 @@ def test_batched_graph(forced):
 def test_a_failed_trace_leaves_no_program_behind():
     with pytest.raises(ConcretizationError):
         jit(lambda x: x if x > 0 else -x)(1.0)
-    assert _STATE.programs == 0
+    assert STATE.programs == 0
 
 
 # -- beside JAX --------------------------------------------------------------------------------------------------------

@@ -24,6 +24,13 @@ class Primitive:
     multiple: ClassVar[bool] = False
     """Whether the result is a tuple of arrays. Rules then see tuples for `out` and `ct`."""
 
+    effect: ClassVar[bool] = False
+    """Whether it does something besides computing a result, such as printing. Then it is recorded by the innermost
+    trace whatever its operands are, and passes keep it. It has no results."""
+
+    functions: ClassVar[tuple[str, ...]] = ()
+    """Its fields that are functions which compute its results, and which are traced where its graph is needed."""
+
     @property
     def name(self) -> str:
         """What graphs and error messages call this operation."""
@@ -60,6 +67,10 @@ class Primitive:
             The primitive, which of the operands it takes, and which of the results it gives, the used ones among them.
         """
         return None
+
+    def graphs(self, *types: ArrayType) -> Sequence[Any]:
+        """The graphs inside it, for operands of these types."""
+        return ()
 
     def batch(self, size: int, inputs: Sequence[Value], batched: Sequence[bool]) -> Any:
         """The results for `size` examples at once.

@@ -133,7 +133,7 @@ def print_graph(graph: Graph) -> str:
         left = ", ".join(f"{names[v]}:{v.type}" for v in eqn.outputs)
         right = " ".join([print_primitive(eqn.op), *map(operand, eqn.inputs)])
         where = f"# {os.path.basename(eqn.where.file)}:{eqn.where.line}" if eqn.where.line else ""
-        return f"  {left} = {right}", where
+        return f"  {left} = {right}" if left else f"  {right}", where
 
     rows = [equation(eqn) for eqn in graph.equations]
     width = min(max((len(row) for row, _ in rows), default=0), 72)

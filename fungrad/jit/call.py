@@ -16,6 +16,7 @@ from fungrad.ir.graph import Graph
 from fungrad.ir.primitive import Cotangent, Primitive, Value
 from fungrad.ir.types import ArrayType
 from fungrad.jit.runtime import Compiled
+from fungrad.nans import check_program
 from fungrad.regions.derived import (
     Flags,
     chosen,
@@ -54,11 +55,16 @@ class Call(Region):
 
     graph: Graph
 
+    def graphs(self, *types: ArrayType) -> Sequence[Graph]:
+        return (self.graph,)
+
     def infer(self, *types: ArrayType) -> Any:
         return tuple(output_types(self.graph))
 
     def evaluate(self, *arrays: Any) -> Any:
-        return tuple(compiled(self.graph)(arrays))
+        outs = tuple(compiled(self.graph)(arrays))
+        check_program(self.graph, arrays, outs)
+        return outs
 
     def dual(self, given: Flags) -> Dual:
         derived = jvp_graph(self.graph, given)

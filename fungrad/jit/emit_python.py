@@ -139,9 +139,11 @@ def _statement(statement: Statement, program: Program, known: frozenset[Buffer],
             return [f"{pad}{out.name}[...] = {addend.name} + {factor}np.matmul({a}, {b})"]
         case Host(op=op, inputs=inputs, outputs=outputs):
             call = f"host({statement.number}, {', '.join(b.name for b in inputs)})"
-            if op.multiple:
-                return [f"{pad}{', '.join(f'{b.name}[...]' for b in outputs)} = {call}  # {op.name}"]
-            return [f"{pad}{outputs[0].name}[...] = {call}  # {op.name}"]
+            if not outputs:
+                return [f"{pad}{call}  # {op.name}"]
+            targets = ", ".join(f"{b.name}[...]" for b in outputs)
+            comma = "," if op.multiple and len(outputs) == 1 else ""
+            return [f"{pad}{targets}{comma} = {call}  # {op.name}"]
 
 
 def _matrix(buffer: Buffer, transposed: bool) -> str:

@@ -195,7 +195,7 @@ class Fusion:
         self.costs: dict[Equation, int] = {}  # of an element, in additions, what is inlined included
         self.inlining = inlining
         for eqn in graph.equations:
-            if eqn.outputs[0] not in inlining.inlined:
+            if not any(var in inlining.inlined for var in eqn.outputs):
                 self._place(eqn)
         for x in graph.outputs:
             if isinstance(x, Var):

@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from fungrad.jit.loops import Buffer, Host
+from fungrad.ir.primitive import Primitive
+from fungrad.ir.types import ArrayType
+from fungrad.jit.loops import Host
 
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
 
@@ -32,14 +34,29 @@ def take_error() -> BaseException | None:
     return error
 
 
+def keep_error(error: BaseException) -> None:
+    """Keep an exception that ends a host call of this thread."""
+    _PENDING.error = error
+
+
+class Foreign(Primitive):
+    """What a host call computes that is a C function itself, of the same table of addresses, instead of a callback."""
+
+    def c_function(self) -> Any:
+        """The function, as ctypes calls it."""
+        raise NotImplementedError
+
+
 def callback(call: Host) -> Any:
     """The C function of a host call; it must be kept as long as code that calls it."""
+    if isinstance(call.op, Foreign):
+        return call.op.c_function()
 
     def run(table: int) -> int:
         try:
             buffers = [*call.inputs, *call.outputs]
             addresses = (ctypes.c_void_p * len(buffers)).from_address(table)
-            arrays = [_view(address, buffer) for address, buffer in zip(addresses, buffers, strict=True)]
+            arrays = [array_at(address, buffer.type) for address, buffer in zip(addresses, buffers, strict=True)]
             inputs = [x if x.ndim else x[()] for x in arrays[: len(call.inputs)]]
             with np.errstate(all="ignore"):  # as in native parts
                 result = call.op.evaluate(*inputs)
@@ -47,7 +64,7 @@ def callback(call: Host) -> Any:
             for target, value in zip(arrays[len(call.inputs) :], results, strict=True):
                 target[...] = value
         except BaseException as error:
-            _PENDING.error = error
+            keep_error(error)
             return 1
         return 0
 
@@ -59,10 +76,9 @@ def address(function: Any) -> int:
     return ctypes.cast(function, ctypes.c_void_p).value or 0
 
 
-def _view(address: int | None, buffer: Buffer) -> Any:
-    """The memory of a buffer as an array."""
-    dtype, shape = buffer.type.dtype, buffer.type.shape
-    if not buffer.type.size or address is None:
-        return np.empty(shape, dtype)
-    memory: Any = (ctypes.c_char * (buffer.type.size * dtype.itemsize)).from_address(address)
-    return np.frombuffer(memory, dtype).reshape(shape)
+def array_at(address: int | None, type: ArrayType) -> Any:
+    """Memory as an array."""
+    if not type.size or address is None:
+        return np.empty(type.shape, type.dtype)
+    memory: Any = (ctypes.c_char * (type.size * type.dtype.itemsize)).from_address(address)
+    return np.frombuffer(memory, type.dtype).reshape(type.shape)

@@ -14,6 +14,7 @@ from fungrad.errors import ArgumentError, TreeError
 from fungrad.ir.graph import Graph, Var
 from fungrad.ir.printing import identifiers
 from fungrad.ir.types import ArrayType, DType, type_of
+from fungrad.lax.stepwise import other_structure, other_types
 from fungrad.passes import optimize
 from fungrad.primitives.convert import convert
 from fungrad.trace import Tracer, trace
@@ -130,9 +131,7 @@ def trace_step(
         body = trace_body(transform, f, signature, dtypes)
         out = carry_of(body.structure)
         if out != structure:
-            raise TreeError(
-                f"{transform}: the carry has the structure {structure!r}, but {function_name(f)} returned {out!r}."
-            )
+            raise TreeError(other_structure(transform, f, structure, out))
         changed = False
         for i, (x, after) in enumerate(zip(values, body.types, strict=False)):
             if x.dtype == after.dtype or x.shape != after.shape:
@@ -152,10 +151,7 @@ def trace_step(
         if type_of(x) != after
     ]
     if wrong:
-        raise TreeError(
-            f"{transform}: the carry must keep its shapes and dtypes, but in {function_name(f)} {', '.join(wrong)}. "
-            "Start with the final type or convert the result, for example with .astype."
-        )
+        raise TreeError(other_types(transform, f, wrong))
     return body, values
 
 

@@ -9,13 +9,15 @@ import numpy as np
 
 from fungrad import tree
 from fungrad.arguments import as_leaf, check_callable, flatten_arguments, function_name
+from fungrad.context import stepwise
 from fungrad.errors import ArgumentError, TreeError
 from fungrad.ir.types import INT, DType, type_of
 from fungrad.lax.bodies import Body, Signature, trace_body, with_captures
+from fungrad.lax.stepwise import finished, is_known
 from fungrad.primitives.convert import convert
 from fungrad.regions.switch import Switch
 from fungrad.results import own
-from fungrad.trace import bind
+from fungrad.trace import Tracer, bind, concrete_value
 
 
 def cond(pred: Any, true_fun: Callable[..., Any], false_fun: Callable[..., Any], *operands: Any) -> Any:
@@ -65,6 +67,8 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
 def _switch(transform: str, index: Any, branches: Sequence[Callable[..., Any]], operands: tuple[Any, ...]) -> Any:
     for f in branches:
         check_callable(transform, f)
+    if stepwise() and is_known(index):
+        return finished(branches[int(concrete_value(index) if type(index) is Tracer else index)](*operands))
     leaves = flatten_arguments(operands, lambda: [f"operand {i}" for i in range(len(operands))])
     signature = Signature(
         leaves.structure.children,

@@ -9,9 +9,11 @@ import numpy as np
 
 from fungrad import tree
 from fungrad.arguments import Leaves, check_callable, flatten_arguments, function_name
+from fungrad.context import stepwise
 from fungrad.errors import ArgumentError, ShapeError, TreeError
 from fungrad.ir.types import BOOL, array_type, type_of
 from fungrad.lax.bodies import Signature, known_int, trace_body, trace_step
+from fungrad.lax.stepwise import is_known, not_a_pair, scan_by_steps, while_by_steps
 from fungrad.regions.scan import Scan
 from fungrad.regions.while_loop import While
 from fungrad.results import own
@@ -59,7 +61,7 @@ def scan(
     block = known_int("scan", "unroll", unroll)
     if block is None or block < 1:
         raise ArgumentError(f"scan: unroll must be a positive int, got {unroll!r}.")
-    if block == 1 or count <= block:
+    if block == 1 or count <= block or stepwise():
         return _scan("scan", f, init, rows, count, reverse)
     return _scan_blocks(f, init, xs, count, reverse, block)
 
@@ -163,6 +165,9 @@ def _length(rows: Leaves, length: Any) -> int:
 
 def _scan(transform: str, f: Any, init: Any, rows: Leaves, length: int, reverse: bool) -> tuple[Any, Any]:
     start = flatten_arguments([init], lambda: ["init"])
+    if length and stepwise():
+        (xs,) = tree.unflatten(rows.structure, rows.values)
+        return scan_by_steps(transform, f, init, xs, length, reverse)  # type: ignore[no-any-return]
     others = Signature(
         rows.structure.children,
         [array_type(x.shape[1:], x.dtype) for x in rows.values],
@@ -172,10 +177,7 @@ def _scan(transform: str, f: Any, init: Any, rows: Leaves, length: int, reverse:
 
     def carry_of(result: tree.TreeDef) -> tree.TreeDef:
         if result.kind is not tuple or len(result.children) != 2:
-            raise TreeError(
-                f"{transform}: {function_name(f)} must return a pair (carry, y), but returned {result!r}. Use None "
-                "where there is no y."
-            )
+            raise TreeError(not_a_pair(transform, f, result))
         return result.children[0]
 
     body, values = trace_step(transform, f, start, others, carry_of)
@@ -214,6 +216,8 @@ def _scan_blocks(f: Any, init: Any, xs: Any, length: int, reverse: bool, block: 
 
 def _while(transform: str, cond_fun: Any, body_fun: Any, init: Any) -> Any:
     start = flatten_arguments([init], lambda: ["init"])
+    if stepwise() and is_known(cond_fun(init)):
+        return while_by_steps(transform, cond_fun, body_fun, init)
     nothing = Signature([], [], [], [])
     body, values = trace_step(transform, body_fun, start, nothing, lambda structure: structure)
     structure = start.structure.children[0]

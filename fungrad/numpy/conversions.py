@@ -13,8 +13,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from fungrad.context import INTERNAL_FILES
 from fungrad.errors import ArgumentError, ConcretizationError
-from fungrad.trace import INTERNAL_FILES, Tracer, abstract_purpose, concrete_value, need_value, user_line
+from fungrad.trace import Tracer, abstract_purpose, concrete_value, need_value, user_line
 
 
 def known_value(x: Any, action: str, instead: str) -> Any:

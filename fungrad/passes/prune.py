@@ -2,14 +2,15 @@
 
     a = sin x ; b = cos x ; return a      becomes      a = sin x ; return a
 
-Every primitive is pure, so this is always allowed. An equation of which only some results are used may become one that
-computes less. Unused inputs stay: they are part of the signature.
+Primitives are pure, so this is always allowed, but for those that say they have an effect. An equation of which only
+some results are used may become one that computes less. Unused inputs stay: they are part of the signature.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from fungrad.effects import has_effect
 from fungrad.ir.graph import Equation, Graph, Var
 
 
@@ -18,7 +19,7 @@ def prune(graph: Graph) -> Graph:
     used = {x for x in graph.outputs if isinstance(x, Var)}
     kept: list[Equation] = []
     for eqn in reversed(graph.equations):
-        if any(out in used for out in eqn.outputs):
+        if any(out in used for out in eqn.outputs) or has_effect(eqn):
             eqn = _restricted(eqn, [out in used for out in eqn.outputs])
             kept.append(eqn)
             used.update(x for x in eqn.inputs if isinstance(x, Var))

@@ -36,5 +36,6 @@ def rewrite(graph: Graph, rule: Rule) -> Graph:
                 values.update(zip(eqn.outputs, result if eqn.op.multiple else (result,), strict=True))
         return [read(x) for x in graph.outputs]
 
-    found, _ = trace(replay, [v.type for v in graph.inputs], purpose="a pass", name=graph.name, names=graph.input_names)
+    types = [v.type for v in graph.inputs]
+    found, _ = trace(replay, types, purpose="a pass", name=graph.name, names=graph.input_names, own=True)
     return found

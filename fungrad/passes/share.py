@@ -3,7 +3,7 @@
     a = sin x ; b = sin x ; c = mul a b      becomes      a = sin x ; c = mul a a
 
 Two equations are equal if their primitives are and their operands are the same Vars or the same constants. It does
-not know that `add` commutes.
+not know that `add` commutes. What has an effect is done as often as it is written.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from fungrad.effects import has_effect
 from fungrad.ir.graph import Const, Equation, Graph, Operand, Var
 
 
@@ -26,7 +27,7 @@ def share(graph: Graph) -> Graph:
     for eqn in graph.equations:
         inputs = tuple(map(current, eqn.inputs))
         key = (eqn.op, tuple(map(operand_key, inputs)))
-        outputs = first.setdefault(key, eqn.outputs)
+        outputs = eqn.outputs if has_effect(eqn) else first.setdefault(key, eqn.outputs)
         if outputs is eqn.outputs:
             kept.append(replace(eqn, inputs=inputs))
         else:

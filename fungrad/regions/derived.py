@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from fungrad.effects import has_effect, without_effects
 from fungrad.ir.graph import Graph, Operand, Var
 from fungrad.ir.types import ArrayType
 from fungrad.passes import optimize
@@ -52,6 +53,7 @@ def jvp_graph(graph: Graph, given: Flags, forced: Flags = ()) -> Derived:
 
     The tangents of forced outputs are present even if they are zero.
     """
+    graph = without_effects(graph)
     count = len(graph.inputs)
     present: Flags = ()
 
@@ -81,6 +83,7 @@ def vjp_graph(graph: Graph, given: Flags, wanted: Flags, known: Flags = (), forc
     The known outputs are values the graph need not compute again. Cotangents of forced inputs are present even if they
     are zero.
     """
+    graph = without_effects(graph)
     count = len(graph.inputs)
     outs = output_types(graph)
     known = known or (False,) * len(outs)
@@ -133,10 +136,10 @@ def depends(graph: Graph, inputs: Sequence[bool]) -> Flags:
 
 
 def needed(graph: Graph, outputs: Sequence[bool]) -> Flags:
-    """Which inputs the flagged outputs of a graph depend on."""
+    """Which inputs the flagged outputs and the effects of a graph depend on."""
     used: set[Operand] = set(chosen(graph.outputs, outputs))
     for eqn in reversed(graph.equations):
-        if any(var in used for var in eqn.outputs):
+        if any(var in used for var in eqn.outputs) or has_effect(eqn):
             used.update(eqn.inputs)
     return tuple(var in used for var in graph.inputs)
 

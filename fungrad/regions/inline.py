@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -50,6 +50,9 @@ class Inline(Region):
 
     def infer(self, *types: ArrayType) -> Any:
         return tuple(output_types(self.graph_for(types)))
+
+    def graphs(self, *types: ArrayType) -> Sequence[Graph]:
+        return (self.graph_for(types),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,8 @@ class CustomJvp(Inline):
     f: Flat
     rule: Flat
 
+    functions: ClassVar[tuple[str, ...]] = ("f",)
+
     @property
     def name(self) -> str:
         return "custom_jvp"
@@ -145,6 +150,39 @@ class CustomJvp(Inline):
         return spread_out(pullback(ct), wanted)
 
 
+def push_by_transposing(
+    backward: Flat, outs: Sequence[ArrayType], tangents: Sequence[Cotangent], what: str, fix: str
+) -> list[Any]:
+    """The tangents of the results of a function of which only a reverse-mode rule is known, if that is linear.
+
+    Args:
+        backward: the rule: the cotangents of the inputs, None for zero, from those of the results.
+        outs: the types of the results.
+        tangents: of the inputs; None stands for zero.
+        what: what errors call the function.
+        fix: what they say to do if the rule is not linear.
+    """
+    pulled: Flags = ()
+
+    def chosen_cotangents(*cts: Any) -> list[Any]:
+        nonlocal pulled
+        found = backward(*cts)
+        pulled = tuple(c is not None and t is not None for c, t in zip(found, tangents, strict=True))
+        return chosen(found, pulled)
+
+    graph, captures = trace(chosen_cotangents, outs, purpose=what)
+    of_cts = (*(False for _ in captures), *(t.is_float for t in outs))
+    problem = why_not_linear(graph, of_cts)
+    if problem is not None:
+        raise NotDifferentiableError(
+            f"forward mode met {what}, and its rule cannot be transposed, since it is not linear in the cotangent: "
+            f"{problem}. {fix}"
+        )
+    zeros = [full(t.shape, 0, t.dtype) for t in outs]
+    _, pullback = graph_vjp(graph, [*captures, *zeros], of_cts)
+    return spread_out(pullback(chosen(tangents, pulled)), of_cts[len(captures) :])
+
+
 @dataclass(frozen=True, slots=True)
 class CustomVjp(Inline):
     """A function with a VJP of the user's.
@@ -156,6 +194,8 @@ class CustomVjp(Inline):
     f: Flat
     forward: Flat
     backward: Callable[[Sequence[Any], Sequence[Any]], list[Any]]
+
+    functions: ClassVar[tuple[str, ...]] = ("f", "forward")
 
     @property
     def name(self) -> str:
@@ -190,25 +230,10 @@ class CustomVjp(Inline):
         count = len(self.infer(*map(type_of, inputs)))
         results = self.forward(*inputs)
         residuals, outs = results[count:], [type_of(x) for x in results[:count]]
-        pulled: Flags = ()
-
-        def backward(*cts: Any) -> list[Any]:
-            nonlocal pulled
-            found = self.backward(residuals, cts)
-            pulled = tuple(c is not None and t is not None for c, t in zip(found, tangents, strict=True))
-            return chosen(found, pulled)
-
-        graph, captures = trace(backward, outs, purpose=self.name)
-        of_cts = (*(False for _ in captures), *(t.is_float for t in outs))
-        problem = why_not_linear(graph, of_cts)
-        if problem is not None:
-            raise NotDifferentiableError(
-                "forward mode met a custom_vjp function, and its rule cannot be transposed, since it is not linear in "
-                f"the cotangent: {problem}. Define the function with custom_jvp, which serves both modes."
-            )
-        zeros = [full(t.shape, 0, t.dtype) for t in outs]
-        _, pullback = graph_vjp(graph, [*captures, *zeros], of_cts)
-        return spread_out(pullback(chosen(tangents, pulled)), of_cts[len(captures) :])
+        fix = "Define the function with custom_jvp, which serves both modes."
+        return push_by_transposing(
+            lambda *cts: self.backward(residuals, cts), outs, tangents, "a custom_vjp function", fix
+        )
 
     def vjp(self, ct: Any, inputs: Sequence[Value], out: Any, wanted: Sequence[bool]) -> Sequence[Cotangent]:
         results = self.forward(*inputs)

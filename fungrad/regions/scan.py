@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from fungrad.effects import quiet_primitive
 from fungrad.errors import ShapeError
 from fungrad.evaluate import evaluate
 from fungrad.ir.graph import Graph
@@ -55,6 +56,9 @@ class Scan(Region):
     @property
     def step(self) -> Step:
         return Step(self.body, self.consts, self.carries)
+
+    def graphs(self, *types: ArrayType) -> Sequence[Graph]:
+        return (self.body,)
 
     def rows(self) -> range:
         """The rows in the order of the steps."""
@@ -109,7 +113,7 @@ class Scan(Region):
 
     def vjp(self, ct: Any, inputs: Sequence[Value], out: Any, wanted: Sequence[bool]) -> Sequence[Cotangent]:
         if len(self.history) < self.carries:
-            op = self.recorded
+            op: Scan = quiet_primitive(self).recorded
             last, ys, some = self.split_results(ct)
             more = [None] * (op.step.ys - self.step.ys)
             return op.vjp((*last, *ys, *more, *spread_out(some, self._kept)), inputs, bind(op, *inputs), wanted)

@@ -42,6 +42,9 @@ class Switch(Region):
 
     branches: tuple[Graph, ...]
 
+    def graphs(self, *types: ArrayType) -> Sequence[Graph]:
+        return self.branches
+
     def infer(self, *types: ArrayType) -> Any:
         expected = [v.type for v in self.branches[0].inputs]
         if list(types[1:]) != expected:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fungrad.effects import quiet_primitive
 from fungrad.errors import ShapeError
 from fungrad.evaluate import evaluate
 from fungrad.ir.graph import Graph, Var
@@ -67,6 +68,9 @@ class While(Region):
     def step(self) -> Step:
         return Step(self.body, self.body_consts, len(self.body.outputs))
 
+    def graphs(self, *types: ArrayType) -> Sequence[Graph]:
+        return self.condition, self.body
+
     def split(self, values: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
         """Operands as consts of the condition, consts of the body, carries."""
         stop = self.condition_consts + self.body_consts
@@ -91,7 +95,7 @@ class While(Region):
 
     def vjp(self, ct: Any, inputs: Sequence[Value], out: Any, wanted: Sequence[bool]) -> Sequence[Cotangent]:
         given = tuple(c is not None for c in ct)
-        op = Adjoint(self, given, tuple(wanted))
+        op = Adjoint(quiet_primitive(self), given, tuple(wanted))
         found = bind(op, *inputs, *chosen(ct, given)) if any(op.present) else ()
         return spread_out(found, op.present)
 

@@ -34,12 +34,15 @@ def walk_forward(recording: Recording, seeds: Sequence[Cotangent]) -> list[Cotan
     """The tangents of the outputs of a recording from those of its inputs."""
     tangents: dict[Any, Any] = {var: t for var, t in zip(recording.inputs, seeds, strict=True) if t is not None}
     with attributed_to(None) as attribution:
+        watch = attribution.nans
         for op, operands, values, out, out_value, site in recording.tape:
             given = [tangents.get(x) if type(x) is Var else None for x in operands]
             if all(t is None for t in given):
                 continue
             attribution.site = site
             found = op.jvp(given, values, out_value)
+            if watch:
+                watch(op, (*values, *given), found, derivative=True)
             if not op.multiple:
                 out, found = (out,), (found,)
             for var, t in zip(out, found, strict=True):

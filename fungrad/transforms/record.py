@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from fungrad.ir.graph import Var
-from fungrad.trace import Record, Trace, Tracer, fresh
+from fungrad.trace import Record, Trace, Tracer, check_end, fresh
 
 
 class Recording(NamedTuple):
@@ -44,6 +44,8 @@ def record(
         pairs = list(zip(results, mine, strict=True))
         outputs = [x.operand if own and isinstance(x.operand, Var) else None for x, own in pairs]
         values = [fresh(x.value) if own else x for x, own in pairs]
+    del tracers, results, pairs
+    check_end(level)
     tape = level.records
     level.records = []  # tracers refer to the trace: without its tape they keep no residual alive
     return Recording(tape, inputs, outputs, values)

@@ -93,6 +93,7 @@ def walk_back(tape: Sequence[Record], outputs: Sequence[Any], seeds: Sequence[Co
             _accumulate(cts, var, seed)
     ct: Any
     with attributed_to(None) as attribution:
+        watch = attribution.nans
         for op, operands, values, out, out_value, site in reversed(tape):
             if op.multiple:
                 ct = tuple([cts.pop(id(var), None) for var in out])
@@ -107,6 +108,8 @@ def walk_back(tape: Sequence[Record], outputs: Sequence[Any], seeds: Sequence[Co
             for x, asked, ct_x in zip(operands, wanted, op.vjp(ct, values, out_value, wanted), strict=True):
                 if asked and ct_x is not None:
                     _accumulate(cts, x, ct_x)
+                    if watch:
+                        watch(op, (*values, ct), cts[id(x)], derivative=True)
     return cts
 
 

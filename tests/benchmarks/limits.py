@@ -18,8 +18,8 @@ from typing import Any
 
 import numba
 import numpy as np
+from scipy.linalg import cython_blas
 
-from fungrad.jit import blas
 from tests.benchmarks import report
 from tests.benchmarks.report import Options, progress, section, table
 from tests.benchmarks.timing import Run, in_turns
@@ -29,11 +29,21 @@ SIZE = 2048  # of the products that give the peak
 COUNT = 10_000_000  # numbers of an array for the memory
 THREADS = (1, 2)
 
-_sgemm = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 13)(blas.address("sgemm"))
+
+def _address(function: str) -> int:
+    """The address of a function of SciPy's BLAS."""
+    capsule, api = cython_blas.__pyx_capi__[function], ctypes.pythonapi
+    api.PyCapsule_GetName.restype, api.PyCapsule_GetName.argtypes = ctypes.c_char_p, [ctypes.py_object]
+    api.PyCapsule_GetPointer.restype = ctypes.c_void_p
+    api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
+    return int(api.PyCapsule_GetPointer(capsule, api.PyCapsule_GetName(capsule)))
+
+
+_sgemm = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 13)(_address("sgemm"))
 
 
 def blas_products(products: Sequence[tuple[int, int, int, bool, bool]]) -> Run:
-    """These products of float32 matrices one after another, by the BLAS that compiled code calls.
+    """These products of float32 matrices one after another, by SciPy's BLAS.
 
     Args:
         products: rows, columns, contracted extent, and whether the left and the right factor are read transposed.
@@ -114,7 +124,7 @@ def main(options: Options) -> str:
         progress(f"{threads} threads: {peak:.0f} GFLOP/s, {traffic[0]:.1f} and {traffic[1]:.1f} GB/s")
         rows.append([str(threads), f"{peak:.0f} GFLOP/s", *(f"{x:.1f} GB/s" for x in traffic)])
     text = f"""
-The largest speed of matrix products, {SIZE} x {SIZE} in float32 by the BLAS that compiled code calls, and of traffic to
+The largest speed of matrix products, {SIZE} x {SIZE} in float32 by SciPy's BLAS, and of traffic to
 memory, by a loop `out = a * x + y` over arrays of {COUNT:,} numbers that counts two arrays read and one written."""
     head = ["threads", "matrix products", "memory, float32", "memory, float64"]
     return section("The machine's limits", text, table(head, rows))

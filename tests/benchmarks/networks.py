@@ -44,7 +44,7 @@ def main(options: Options) -> str:
     text = f"""
 A step is the gradient of a network of tanh layers with softmax cross-entropy and the new parameters, float32;
 {STEPS} steps are one call with a `scan` inside. "Products alone" are the matrix products of the step and nothing else,
-by the BLAS that compiled code calls, with all its threads.
+by SciPy's BLAS, with all its threads.
 
 {EXPLANATION}"""
     return section("Training of networks", text, comparison(CASES, options))
