@@ -6,6 +6,8 @@ that NumPy or Python raises for the same mistake, so that `except TypeError` kee
 
 from __future__ import annotations
 
+import numpy as np
+
 
 class FungradError(Exception):
     """Base class of every error fungrad raises on purpose."""
@@ -65,6 +67,14 @@ class NotDifferentiableError(FungradError, TypeError):
 
 class StaticArgumentError(FungradError, TypeError):
     """An option of `jit` is wrong: a static argument is unhashable, or what is named does not exist."""
+
+
+class NotPositiveDefiniteError(FungradError, np.linalg.LinAlgError):
+    """A matrix without a Cholesky factor."""
+
+
+class SingularMatrixError(FungradError, np.linalg.LinAlgError):
+    """A linear system without a solution, or an inverse of a matrix that has none."""
 
 
 class MissingPackageError(FungradError, ImportError):

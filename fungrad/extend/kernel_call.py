@@ -125,7 +125,7 @@ def lower_call(state: Lowering, eqn: Equation, call: KernelCall) -> None:
     state.note(eqn)
     outputs = tuple(state.memory(var) for var in eqn.outputs)
     hosts = state.whole.hosts
-    hosts.append(Host(call, inputs, outputs, len(hosts)))
+    hosts.append(Host(call, inputs, outputs, len(hosts), eqn.where))
     state.statements.append(hosts[-1])
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from fungrad.ir.primitive import Primitive
 from fungrad.ir.types import ArrayType
 from fungrad.jit.loops import Host
+from fungrad.trace import attributed_to
 
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
 
@@ -58,7 +59,7 @@ def callback(call: Host) -> Any:
             addresses = (ctypes.c_void_p * len(buffers)).from_address(table)
             arrays = [array_at(address, buffer.type) for address, buffer in zip(addresses, buffers, strict=True)]
             inputs = [x if x.ndim else x[()] for x in arrays[: len(call.inputs)]]
-            with np.errstate(all="ignore"):  # as in native parts
+            with np.errstate(all="ignore"), attributed_to(call.where):  # as in native parts
                 result = call.op.evaluate(*inputs)
             results = result if call.op.multiple else (result,)
             for target, value in zip(arrays[len(call.inputs) :], results, strict=True):

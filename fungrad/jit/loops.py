@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from fungrad.ir.graph import Where
 from fungrad.ir.primitive import Primitive
 from fungrad.ir.types import INT, ArrayType, DType
 
@@ -196,6 +197,7 @@ class Host:
     inputs: tuple[Buffer, ...]
     outputs: tuple[Buffer, ...]
     number: int  # position in Program.hosts
+    where: Where  # the user's line, for its errors
 
 
 Statement = Note | Loop | Repeat | Choose | View | Grow | Let | Assign | Store | Guard | Gemm | Host

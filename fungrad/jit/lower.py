@@ -243,7 +243,7 @@ class Lowering:
             self.note(eqn)
             outputs = tuple(self.memory(v) for v in eqn.outputs)
             hosts = self.whole.hosts
-            hosts.append(Host(eqn.op, inputs, outputs, len(hosts)))
+            hosts.append(Host(eqn.op, inputs, outputs, len(hosts), eqn.where))
             self.statements.append(hosts[-1])
 
 

@@ -4,6 +4,8 @@ A loop or a branch becomes one primitive with graphs inside, so its size and com
 runs.
 """
 
+from fungrad.lax import linalg as linalg
+from fungrad.lax.associative import associative_scan as associative_scan
 from fungrad.lax.branches import cond as cond
 from fungrad.lax.branches import switch as switch
 from fungrad.lax.loops import fori_loop as fori_loop

@@ -168,7 +168,7 @@ def matrix_power(a: Any, n: int) -> Any:
     if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
         raise ShapeError(f"np.linalg.matrix_power needs square matrices, got shape {x.shape}, at {user_line()}.")
     if n < 0:
-        raise ArgumentError(f"np.linalg.matrix_power: negative powers need an inverse, got n={n}, at {user_line()}.")
+        x, n = np.linalg.inv(x), -n
     result = broadcast(np.eye(x.shape[-1], dtype=x.dtype), x.shape)
     if n == 0:
         return np.zeros_like(x) + result

@@ -20,6 +20,7 @@ from fungrad.numpy import (
     views,
 )
 from fungrad.numpy import joining as _joining  # noqa: F401  (registers its functions, as do the following)
+from fungrad.numpy import linear_algebra as _linear_algebra  # noqa: F401
 from fungrad.numpy import norms as _norms  # noqa: F401
 from fungrad.numpy import selection as _selection  # noqa: F401
 from fungrad.numpy import sequences as _sequences  # noqa: F401

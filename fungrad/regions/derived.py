@@ -39,6 +39,15 @@ def spread_out(values: Sequence[Any], flags: Sequence[bool]) -> list[Any]:
     return [next(rest) if flag else None for flag in flags]
 
 
+def grown(flags: Flags, step: Callable[[Flags], Sequence[bool]]) -> Flags:
+    """The flags and all that `step` sets from them, again and again: what spreads through the carries of a loop."""
+    while True:
+        after = tuple(a or b for a, b in zip(flags, step(flags), strict=True))
+        if after == flags:
+            return flags
+        flags = after
+
+
 def input_types(graph: Graph) -> list[ArrayType]:
     return [v.type for v in graph.inputs]
 

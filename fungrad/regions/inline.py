@@ -23,15 +23,12 @@ from fungrad.primitives.create import full, zeros_like
 from fungrad.regions.derived import (
     Flags,
     chosen,
-    jvp_graph,
-    needed,
     output_types,
-    restricted_graph,
     spread_out,
-    vjp_graph,
 )
-from fungrad.regions.examples import batched_function, examples_of
-from fungrad.regions.region import Dual, Region, numbered
+from fungrad.regions.examples import batched_function
+from fungrad.regions.one_graph import OneGraph
+from fungrad.regions.region import Region
 from fungrad.trace import Tracer, bind, trace
 from fungrad.transforms.jvp import filled
 from fungrad.transforms.linear import why_not_linear
@@ -56,37 +53,14 @@ class Inline(Region):
 
 
 @dataclass(frozen=True, slots=True)
-class Remat(Inline):
+class Remat(OneGraph, Inline):
     """A graph whose intermediate values are not kept for the backward pass but computed again there."""
-
-    graph: Graph
 
     def graph_for(self, types: Sequence[ArrayType]) -> Graph:
         return self.graph
 
     def evaluate(self, *arrays: Any) -> Any:
         return tuple(evaluate(self.graph, *arrays))
-
-    def dual(self, given: Flags) -> Dual:
-        derived = jvp_graph(self.graph, given)
-        n_in, n_out = len(given), len(self.graph.outputs)
-        tangents = chosen(numbered(given, n_in), given)
-        return Dual(Remat(derived.graph), [*range(n_in), *tangents], range(n_out), numbered(derived.present, n_out))
-
-    def vjp(self, ct: Any, inputs: Sequence[Value], out: Any, wanted: Sequence[bool]) -> Sequence[Cotangent]:
-        given = tuple(c is not None for c in ct)
-        derived = vjp_graph(self.graph, given, tuple(wanted))
-        found = bind(Remat(derived.graph), *inputs, *chosen(ct, given)) if any(derived.present) else ()
-        return spread_out(found, derived.present)
-
-    def batch(self, size: int, inputs: Sequence[Value], batched: Sequence[bool]) -> Any:
-        return bind(Remat(examples_of(self.graph, size, tuple(batched))), *inputs)
-
-    def restricted(self, used: Sequence[bool]) -> tuple[Primitive, Sequence[bool], Sequence[bool]] | None:
-        operands = needed(self.graph, used)
-        if all(operands) and all(used):
-            return None
-        return Remat(restricted_graph(self.graph, operands, used)), operands, used
 
 
 @lru_cache(maxsize=1024)

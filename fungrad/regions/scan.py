@@ -25,8 +25,10 @@ from fungrad.ir.primitive import Cotangent, Primitive, Value
 from fungrad.ir.types import ArrayType, array_type
 from fungrad.primitives.create import full
 from fungrad.regions.derived import (
+    Derived,
     Flags,
     chosen,
+    grown,
     jvp_graph,
     needed,
     output_types,
@@ -178,14 +180,11 @@ class Scan(Region):
     def restricted(self, used: Sequence[bool]) -> tuple[Primitive, Flags, Flags] | None:
         last, ys, histories = self.split_results(used)
         kept = tuple(i for i, flag in zip(self.history, histories, strict=True) if flag)
-        carries = [flag or i in kept for i, flag in enumerate(last)]
-        while True:
-            inputs = needed(self.body, (*carries, *ys))
-            consts, found, xs = self.split(inputs)
-            after = [a or b for a, b in zip(carries, found, strict=True)]
-            if after == carries:
-                break
-            carries = after
+        carries = grown(
+            tuple(flag or i in kept for i, flag in enumerate(last)),
+            lambda carries: self.split(needed(self.body, (*carries, *ys)))[1],
+        )
+        consts, _, xs = self.split(needed(self.body, (*carries, *ys)))
         operands = (*consts, *carries, *xs)
         results = (*carries, *ys, *(i in kept for i in self.history))
         if all(operands) and all(results):
@@ -216,12 +215,7 @@ def _backward(op: Scan, back: StepBack) -> Scan:
 def _batched(op: Scan, size: int, batched: Flags) -> tuple[Scan, Flags]:
     """The scan of all examples, and which carries differ between them. Examples are axis 1 of xs and ys."""
     consts, carries, xs = map(tuple, op.split(batched))
-    while True:  # carries that differ between examples after a step do so before it
-        found = dependent(op.body, (*consts, *carries, *xs))[: op.carries]
-        after = tuple(a or b for a, b in zip(carries, found, strict=True))
-        if after == carries:
-            break
-        carries = after
+    carries = grown(carries, lambda carries: dependent(op.body, (*consts, *carries, *xs))[: op.carries])
     body = examples_of(op.body, size, (*consts, *carries, *xs), (*carries, *(True,) * op.step.ys))
     return replace(op, body=body), carries
 
@@ -230,12 +224,12 @@ def _batched(op: Scan, size: int, batched: Flags) -> tuple[Scan, Flags]:
 def _dual(op: Scan, given: Flags) -> Dual:
     t_consts, t_carries, t_xs = map(tuple, op.split(given))
     body = op.body
-    while True:  # carries that get a tangent in a step have one after it
-        derived = jvp_graph(body, (*t_consts, *t_carries, *t_xs), (*t_carries, *(False,) * op.step.ys))
-        found = derived.present[: op.carries]
-        if found == t_carries:
-            break
-        t_carries = found
+
+    def derive(t_carries: Flags) -> Derived:
+        return jvp_graph(body, (*t_consts, *t_carries, *t_xs), (*t_carries, *(False,) * op.step.ys))
+
+    t_carries = grown(t_carries, lambda t_carries: derive(t_carries).present[: op.carries])
+    derived = derive(t_carries)
     n, n_in, n_out = op.carries, len(body.inputs), len(body.outputs)
     t_ys = derived.present[n:]
     moving = chosen(range(n), t_carries)

@@ -16,10 +16,12 @@ from typing import Any, NamedTuple
 from fungrad.evaluate import evaluate
 from fungrad.ir.graph import Graph
 from fungrad.regions.derived import (
+    Derived,
     Flags,
     chosen,
     depends,
     derived_graph,
+    grown,
     input_types,
     output_types,
     spread_out,
@@ -70,13 +72,13 @@ def step_back(step: Step, given_carries: Flags, given_extra: Flags, given_ys: Fl
     wanted = (*wanted[:n_consts], *active, *wanted[stop:])
     alive = tuple((a or b) and c for a, b, c in zip(given_carries, given_extra, active, strict=True))
     known = (True,) * len(body.outputs)
-    while True:  # carries that get a cotangent in a step have one before it
+
+    def derive(alive: Flags) -> Derived:
         forced = ((False,) * n_consts) + alive + (False,) * step.xs
-        derived = vjp_graph(body, (*alive, *given_ys), wanted, known, forced)
-        found = derived.present[n_consts:stop]
-        if found == alive:
-            break
-        alive = found
+        return vjp_graph(body, (*alive, *given_ys), wanted, known, forced)
+
+    alive = grown(alive, lambda alive: derive(alive).present[n_consts:stop])  # in a step, so before it too
+    derived = derive(alive)
     totals, xs = derived.present[:n_consts], derived.present[stop:]
     extra = tuple(a and b for a, b in zip(given_extra, alive, strict=True))
     const_types, carry_types, x_types = _split(input_types(body), n_consts, n_carries)
@@ -116,13 +118,10 @@ def _active(step: Step, wanted: Flags) -> Flags:
     """Which carries depend on a wanted input at some step."""
     n_consts, n_carries = step.consts, step.carries
     stop = n_consts + n_carries
-    active = wanted[n_consts:stop]
-    while True:
-        found = depends(step.body, (*wanted[:n_consts], *active, *wanted[stop:]))[:n_carries]
-        after = tuple(a or b for a, b in zip(active, found, strict=True))
-        if after == active:
-            return active
-        active = after
+    return grown(
+        wanted[n_consts:stop],
+        lambda active: depends(step.body, (*wanted[:n_consts], *active, *wanted[stop:]))[:n_carries],
+    )
 
 
 def _split(values: Any, n_consts: int, n_carries: int) -> tuple[Any, Any, Any]:

@@ -29,6 +29,7 @@ from fungrad.regions.derived import (
     Flags,
     chosen,
     derived_graph,
+    grown,
     input_types,
     jvp_graph,
     needed,
@@ -143,14 +144,11 @@ class While(Region):
     def restricted(self, used: Sequence[bool]) -> tuple[Primitive, Sequence[bool], Sequence[bool]] | None:
         n = self.condition_consts
         condition = needed(self.condition, (True,))
-        carries = tuple(a or b for a, b in zip(used, condition[n:], strict=True))
-        while True:
-            body = needed(self.body, carries)
-            after = tuple(a or b for a, b in zip(carries, body[self.body_consts :], strict=True))
-            if after == carries:
-                break
-            carries = after
-        consts = body[: self.body_consts]
+        carries = grown(
+            tuple(a or b for a, b in zip(used, condition[n:], strict=True)),
+            lambda carries: needed(self.body, carries)[self.body_consts :],
+        )
+        consts = needed(self.body, carries)[: self.body_consts]
         operands = (*condition[:n], *consts, *carries)
         if all(operands):
             return None
@@ -166,12 +164,7 @@ class While(Region):
 @lru_cache(maxsize=1024)
 def _batched(op: While, size: int, batched: Flags) -> Batched:
     conditions, consts, carries = map(tuple, op.split(batched))
-    while True:  # carries that differ between examples after a step do so before it
-        found = dependent(op.body, (*consts, *carries))
-        after = tuple(a or b for a, b in zip(carries, found, strict=True))
-        if after == carries:
-            break
-        carries = after
+    carries = grown(carries, lambda carries: dependent(op.body, (*consts, *carries)))
     n_in = len(batched)
     if not dependent(op.condition, (*conditions, *carries))[0]:
         of_all = examples_of(op.body, size, (*consts, *carries), carries)
@@ -209,11 +202,8 @@ def _batched(op: While, size: int, batched: Flags) -> Batched:
 @lru_cache(maxsize=1024)
 def _dual(op: While, given: Flags) -> Dual:
     _, t_consts, t_carries = map(tuple, op.split(given))
-    while True:  # carries that get a tangent in a step have one after it
-        derived = jvp_graph(op.body, (*t_consts, *t_carries), t_carries)
-        if derived.present == t_carries:
-            break
-        t_carries = derived.present
+    t_carries = grown(t_carries, lambda t: jvp_graph(op.body, (*t_consts, *t), t).present)
+    derived = jvp_graph(op.body, (*t_consts, *t_carries), t_carries)
     n_in, n = len(op.body.inputs), len(op.body.outputs)
     moving = chosen(range(n), t_carries)
     consts, carries = range(op.body_consts), range(op.body_consts, n_in)

@@ -43,8 +43,11 @@ CONSTANT_NAMES = (
 )
 INTEGER_NAMES = ("bitwise_and", "bitwise_or", "bitwise_xor", "invert", "left_shift", "right_shift", "Threefry")
 
+MATRIX_NAMES = ("Cholesky", "Inverse", "Solve", "TriangularSolve", "Det", "Cofactors", "LogDet")
+
 HOLES: dict[tuple[str, str], str] = {
     **{(name, "derivative"): CONSTANT for name in CONSTANT_NAMES},
+    **{(name, "native"): "evaluated by LAPACK through a call to NumPy" for name in MATRIX_NAMES},
     **{(name, "derivative"): NO_REALS for name in INTEGER_NAMES},
     ("stop_gradient", "derivative"): "zero is what it is for",
     ("copysign", "derivative"): "constant in the second operand almost everywhere",

@@ -15,14 +15,17 @@ from hypothesis import find, settings
 
 from fungrad.primitives.contract import Dot
 from fungrad.primitives.convert import Convert
+from fungrad.primitives.determinants import Cofactors, Det, LogDet
 from fungrad.primitives.elementwise import ELEMENTWISE, ROWS
 from fungrad.primitives.index import Gather, Scatter, ScatterAdd
+from fungrad.primitives.linalg import Cholesky, Inverse, Solve, TriangularSolve
 from fungrad.primitives.random import Threefry
 from fungrad.primitives.reduce import ArgReduce, CumSum, Reduce, Sum
 from fungrad.primitives.shape import Broadcast, Concatenate, Flip, Pad, Reshape, Slice, Transpose, repeated
 from fungrad.primitives.sort import ArgSort
 from fungrad.testing.batch_rules import check_batch_rule, choices, mixed, operands_of_examples
 from tests.support.examples import EXAMPLES, vary
+from tests.support.matrix_mistakes import A, B
 from tests.support.values import row_operands
 
 Rule = Callable[..., Any]
@@ -287,6 +290,22 @@ MISTAKES: dict[str, tuple[Any, list[Any], Callable[[Any], Rule]]] = {
         [np.array([1, 2], np.uint32), np.array(5, np.uint64)],
         _where((True, True), lambda key, start: Threefry((3,)).evaluate(np.repeat(key[:1], len(key), 0), start)),
     ),
+    "cholesky: transposed": (Cholesky(), [A], _alone(lambda a: np.swapaxes(np.linalg.cholesky(a), 1, 2))),
+    "inverse: of the mean": (Inverse(), [A], _alone(lambda a: np.repeat(np.linalg.inv(a.mean(0))[None], len(a), 0))),
+    "solve: columns of the examples mixed": (
+        Solve(),
+        [A, B],
+        _where((False, True), lambda a, b: np.linalg.solve(a, b).reshape(b.shape[0], 2, 3).swapaxes(1, 2)),
+    ),
+    "solve: every example with the first matrix": (
+        Solve(),
+        [A, B],
+        _where((True, True), lambda a, b: np.linalg.solve(np.repeat(a[:1], len(a), 0), b)),
+    ),
+    "triangular_solve: the general matrix": (TriangularSolve(True), [A, B], lambda op: Solve().batch),
+    "det: of the product": (Det(), [A], _alone(lambda a: np.full(len(a), np.prod(np.linalg.det(a))))),
+    "cofactors: transposed": (Cofactors(), [A], _alone(lambda a: np.swapaxes(Cofactors().evaluate(a), 1, 2))),
+    "logdet: sign and logarithm swapped": (LogDet(), [A], _alone(lambda a: LogDet().evaluate(a)[:, ::-1])),
 }
 
 

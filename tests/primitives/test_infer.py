@@ -7,8 +7,10 @@ from fungrad.errors import AxisError, DtypeError, FungradError, ShapeError
 from fungrad.ir.types import array_type, type_of
 from fungrad.primitives.contract import Dot
 from fungrad.primitives.convert import Convert
+from fungrad.primitives.determinants import Det, LogDet
 from fungrad.primitives.elementwise import ELEMENTWISE, ROWS
 from fungrad.primitives.index import Gather, Scatter, ScatterAdd
+from fungrad.primitives.linalg import Cholesky, Inverse, Solve, TriangularSolve
 from fungrad.primitives.random import Threefry
 from fungrad.primitives.reduce import ArgReduce, CumSum, Reduce, Sum
 from fungrad.primitives.shape import Broadcast, Concatenate, Flip, Pad, Reshape, Slice, Transpose
@@ -76,6 +78,14 @@ BAD = [
     (Scatter(), [t(3), t(3), INDEX], ShapeError, r"updates are f64\[3\], expected shape \(2,\)"),
     (ScatterAdd(), [t(3), t(2, dtype=np.float32), INDEX], DtypeError, "updates are f32"),
     (Convert(np.dtype(np.complex128)), [t(3)], DtypeError, "complex128"),
+    (Cholesky(), [t(2, 3)], ShapeError, r"cholesky: f64\[2,3\] is not a square matrix"),
+    (Inverse(), [t(3)], ShapeError, "not a square matrix"),
+    (Det(), [t(3, 3, dtype=np.int64)], DtypeError, "converted to floats"),
+    (LogDet(), [t()], ShapeError, "logdet: .* not a square matrix"),
+    (Solve(), [t(3, 3), t(3)], ShapeError, r"f64\[3\] are not right-hand sides for f64\[3,3\]"),
+    (Solve(), [t(2, 3, 3), t(3, 3, 1)], ShapeError, "right-hand sides"),
+    (TriangularSolve(True), [t(3, 3), t(3, 1, dtype=np.float32)], DtypeError, "one dtype"),
+    (TriangularSolve(True), [t(2, 3), t(2, 1)], ShapeError, "triangular_solve: .* not a square matrix"),
 ]
 
 

@@ -23,6 +23,7 @@ from fungrad.primitives.shape import Broadcast, Concatenate, Flip, Pad, Reshape,
 from fungrad.testing.rules import check_rules
 from fungrad.testing.values import differentiable
 from tests.support.examples import EXAMPLES, smooth_part
+from tests.support.matrix_mistakes import VJP_MISTAKES
 from tests.support.values import row_operands
 
 
@@ -300,6 +301,7 @@ INDEX = np.array([0, 2, 2])
 M, N, T = (np.arange(1.0, 1 + np.prod(s)).reshape(s) / 7 for s in [(2, 3), (3, 4), (3, 3)])
 
 CLASS_MISTAKES = {
+    **VJP_MISTAKES,
     "dot: no transposition of the matrix": (
         Dot((1,), (0,)),
         [T, M[0]],

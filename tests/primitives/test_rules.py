@@ -12,8 +12,10 @@ from fungrad import primitives, regions
 from fungrad.ir.primitive import Primitive
 from fungrad.jit.call import Call
 from fungrad.primitives.elementwise import ROWS, Elementwise
+from fungrad.primitives.linalg import LinearSolver, MatrixFunction
 from fungrad.primitives.linear import Linear
 from fungrad.regions.inline import Inline, KeptCustomVjp
+from fungrad.regions.one_graph import OneGraph
 from fungrad.regions.region import Region
 from fungrad.testing import check_primitive
 from fungrad.testing.primitive import check_compiled, check_higher_orders
@@ -36,14 +38,14 @@ def primitive_classes(package):
 
 
 def test_every_primitive_has_examples():
-    classes = primitive_classes(primitives) - {Primitive, Linear, Elementwise}
+    classes = primitive_classes(primitives) - {Primitive, Linear, Elementwise, MatrixFunction, LinearSolver}
     assert {cls.__name__ for cls in classes} | set(ROWS) == set(EXAMPLES)
     assert rows_with_values() == set(ROWS)
 
 
 def test_every_region_has_examples():
     """`KeptCustomVjp` is only on tapes, for what `CustomVjp` stands for in graphs."""
-    classes = primitive_classes(regions) - {Primitive, Region, Inline, KeptCustomVjp} | {Call}
+    classes = primitive_classes(regions) - {Primitive, Region, Inline, OneGraph, KeptCustomVjp} | {Call}
     assert {cls.__name__ for cls in classes} == set(REGIONS)
 
 

@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 from fungrad.ir.primitive import Primitive
 from fungrad.primitives.contract import Dot
 from fungrad.primitives.convert import Convert
+from fungrad.primitives.determinants import Cofactors, Det, LogDet
 from fungrad.primitives.elementwise import ELEMENTWISE, ROWS, Elementwise
 from fungrad.primitives.index import Gather, Scatter, ScatterAdd
+from fungrad.primitives.linalg import Cholesky, Inverse, LinearSolver, MatrixFunction, Solve, TriangularSolve
 from fungrad.primitives.random import Threefry
 from fungrad.primitives.reduce import ArgReduce, CumSum, Reduce, Sum
 from fungrad.primitives.shape import Broadcast, Concatenate, Flip, Pad, Reshape, Slice, Transpose
@@ -213,6 +215,36 @@ def _threefry(draw: st.DrawFn, dtype: Any) -> Application:
     return Application(Threefry(draw(shapes(max_dims=2))), [key.astype(np.uint32), np.asarray(start).astype(np.uint64)])
 
 
+MATRIX_PRIMITIVES = (MatrixFunction, LinearSolver)
+
+
+def _well_conditioned(rng: np.random.Generator, shape: Shape, dtype: Any) -> Any:
+    """Symmetric positive definite matrices whose order of rows and columns does not matter, plus a little that is not
+    symmetric."""
+    n = shape[-1]
+    half = rng.uniform(-0.5, 0.5, shape)
+    return (half @ np.swapaxes(half, -1, -2) + 1.5 * np.eye(n) + rng.uniform(-0.2, 0.2, shape)).astype(dtype)
+
+
+@st.composite
+def _of_matrix(draw: st.DrawFn, op: Primitive, dtype: Any) -> Application:
+    n = draw(st.integers(0, 3))
+    return Application(op, [_well_conditioned(draw(rngs()), (*draw(shapes(max_dims=2, max_side=2)), n, n), dtype)])
+
+
+@st.composite
+def _system(draw: st.DrawFn, op: Primitive, dtype: Any) -> Application:
+    stack, n, rng = draw(shapes(max_dims=2, max_side=2)), draw(st.integers(0, 3)), draw(rngs())
+    a = _well_conditioned(rng, (*stack, n, n), dtype)
+    return Application(op, [a, _array(rng, (*stack, n, draw(st.integers(0, 2))), dtype)])
+
+
+@st.composite
+def _triangular(draw: st.DrawFn, dtype: Any) -> Application:
+    op = TriangularSolve(*(draw(st.booleans()) for _ in range(3)))
+    return draw(_system(op, dtype))
+
+
 EXAMPLES: dict[str, Callable[[Any], Strategy]] = {
     **{row: (lambda dtype, row=row: _elementwise(row, dtype)) for row in ROWS},
     "Broadcast": _broadcast,
@@ -233,6 +265,13 @@ EXAMPLES: dict[str, Callable[[Any], Strategy]] = {
     "ScatterAdd": lambda dtype: _scatter(ScatterAdd(), dtype),
     "Convert": _convert,
     "Threefry": _threefry,
+    "Cholesky": lambda dtype: _of_matrix(Cholesky(), dtype),
+    "Inverse": lambda dtype: _of_matrix(Inverse(), dtype),
+    "Solve": lambda dtype: _system(Solve(), dtype),
+    "TriangularSolve": _triangular,
+    "Det": lambda dtype: _of_matrix(Det(), dtype),
+    "Cofactors": lambda dtype: _of_matrix(Cofactors(), dtype),
+    "LogDet": lambda dtype: _of_matrix(LogDet(), dtype),
 }
 """From a name and a float dtype to a strategy of applications."""
 
@@ -262,6 +301,10 @@ def vary(op: Primitive) -> Callable[[Any, int, np.random.Generator], Any]:
     """Makes operands of other examples, which differ where they can: integers, too."""
 
     def other(x: Any, number: int, rng: np.random.Generator) -> Any:
+        if isinstance(op, MATRIX_PRIMITIVES):  # rows and columns together, so that a matrix keeps its eigenvalues
+            order = rng.permutation(x.shape[-2])
+            columns = order if x.shape[-1] == len(order) else slice(None)
+            return (x[..., order, :][..., columns] * (1 - number / 16)).astype(x.dtype)
         if x.dtype.kind not in "iu" or number == 0:
             return varied(x, number, rng)
         if isinstance(op, Elementwise):
@@ -279,6 +322,8 @@ def redrawn(application: Application, rng: np.random.Generator) -> Sequence[Any]
         operands = row_operands(op.row, rng, inputs[-1].shape, inputs[-1].dtype)
         return [np.where(x == 0, 1, x) for x in operands] if op.row.startswith("logical") else operands
     other = vary(op)
+    if isinstance(op, MATRIX_PRIMITIVES):
+        return [other(x, int(rng.integers(0, 5)), rng) * rng.uniform(0.9, 1.1) for x in inputs]
     scale = rng.uniform(0.6, 1.2)
     return [
         np.asarray(rng.permutation(x.reshape(-1)).reshape(x.shape) * scale).astype(x.dtype)[()]
