@@ -27,7 +27,7 @@ LAYERS = [
     ],
     ["lax", "jacobians"],
     ["custom"],
-    ["debug", "extend", "nn", "optim", "random", "train"],
+    ["debug", "extend", "nn", "optim", "random", "testing", "train"],
 ]
 """From the bottom up. A module may import from its own layer and from those before it."""
 

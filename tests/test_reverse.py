@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fungrad as fg
+from fungrad import lax
 from fungrad.context import STATE
 from fungrad.errors import FungradError
 from fungrad.transforms.vjp import vjp as flat_vjp
@@ -242,6 +243,28 @@ def test_stop_gradient():
     assert fg.stop_gradient(3.0) == 3.0
     assert fg.jit(grad(lambda x: x * fg.stop_gradient(x)))(3.0) == 3.0
     assert grad(grad(lambda x: x * x * fg.stop_gradient(x)))(3.0) == 6.0
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda g, x: lax.cond(x > 0, g, g, x),
+        lambda g, x: lax.scan(lambda c, _: (g(c), None), x, None, length=1)[0],
+        lambda g, x: lax.while_loop(lambda c: c[0] < 1, lambda c: (c[0] + 1, g(c[1])), (0, x))[1],
+        lambda g, x: fg.checkpoint(g)(x),
+        lambda g, x: fg.jit(g)(x),
+        lambda g, x: fg.vmap(g)(np.stack([x, x]))[0],
+    ],
+    ids=["cond", "scan", "while_loop", "checkpoint", "jit", "vmap"],
+)
+def test_stop_gradient_inside_a_graph_that_is_simplified_before_it_is_differentiated(f):
+    def stopped(x):
+        return f(lambda y: y * y * fg.stop_gradient(y), x)
+
+    for transform in (grad, lambda g: lambda x: fg.jvp(g, (x,), (1.0,))[1]):
+        assert transform(stopped)(3.0) == 18.0
+        assert fg.jit(transform(stopped))(3.0) == 18.0
+        assert transform(grad(stopped))(3.0) == 6.0
 
 
 def test_a_long_chain_needs_neither_recursion_nor_time():

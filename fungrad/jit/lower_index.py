@@ -6,23 +6,33 @@ from typing import TYPE_CHECKING
 
 from fungrad.ir.graph import Equation, Operand
 from fungrad.ir.types import BOOL, INT
+from fungrad.jit.checked_gather import Positions
 from fungrad.jit.loops import Apply, Expr, Load, Local, Store, literal, nest
-from fungrad.jit.scope import Scope
+from fungrad.jit.scope import Indices, Scope
 from fungrad.primitives.index import ScatterAdd
 
 if TYPE_CHECKING:
     from fungrad.jit.lower import Lowering
 
 
-def gather(state: Lowering, eqn: Equation) -> None:
-    """out[I, rest] = x[indices[I], rest]."""
-    x, *indices = eqn.inputs
-    source = state.buffer(x)
-    target = state.target(eqn)
-    index, body = nest(target.type.shape, state.statements)
-    scope = Scope(body, rounds=range(target.type.size))
-    place = _checked(state, eqn, source.type.shape, indices, index, scope)
-    body.append(Store(target, index, Load(source, (*place, *index[indices[0].type.ndim :]))))
+def positions(state: Lowering, eqn: Equation) -> None:
+    """Check indices, and count negative ones from the start."""
+    op = eqn.op
+    assert isinstance(op, Positions)
+    state.note(eqn)
+    targets = [state.memory(var) for var in eqn.outputs]
+    index, body = nest(targets[0].type.shape, state.statements)
+    scope = Scope(body, rounds=range(targets[0].type.size))
+    found = _checked(state, eqn, op.extents, list(eqn.inputs), index, scope)
+    body += [Store(target, index, place) for target, place in zip(targets, found, strict=True)]
+
+
+def pick(state: Lowering, eqn: Equation, index: Indices, scope: Scope) -> Expr:
+    """x[positions[I], rest]."""
+    x, *places = eqn.inputs
+    lead = places[0].type.ndim
+    found = tuple(state.read(p, index[:lead], scope) for p in places)
+    return Load(state.buffer(x), (*found, *index[lead:]))
 
 
 def scatter(state: Lowering, eqn: Equation) -> None:

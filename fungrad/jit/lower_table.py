@@ -21,13 +21,14 @@ from fungrad.jit import (
     lower_regions,
     lower_shape,
 )
+from fungrad.jit.checked_gather import Pick, Positions
 from fungrad.jit.loops import Expr
 from fungrad.jit.product_sum import ProductSum
 from fungrad.jit.scope import Scope
 from fungrad.primitives.contract import Dot
 from fungrad.primitives.convert import Convert
 from fungrad.primitives.elementwise import Elementwise
-from fungrad.primitives.index import Gather, Scatter, ScatterAdd
+from fungrad.primitives.index import Scatter, ScatterAdd
 from fungrad.primitives.random import Threefry
 from fungrad.primitives.reduce import ArgReduce, CumSum, Reduce, Sum
 from fungrad.primitives.shape import Broadcast, Concatenate, Flip, Pad, Reshape, Slice, Transpose
@@ -51,6 +52,7 @@ POINTWISE: dict[type, Callable[[Lowering, Equation, tuple[Expr, ...], Scope], Ex
     Threefry: lower_random.threefry,
     Reshape: lower_pointwise.reshape,  # where only axes of extent 1 come and go
     Pad: lower_pointwise.pad,  # around, not between
+    Pick: lower_index.pick,
 }
 
 MOVEMENTS: frozenset[type] = frozenset({Broadcast, Transpose, Slice, Flip, Reshape, Pad})
@@ -64,7 +66,7 @@ STAGES: dict[type, Callable[[Lowering, Equation], None]] = {
     CumSum: lower_reduce.cumsum,
     Dot: lower_dot.dot,
     ProductSum: lower_dot.product_sum,
-    Gather: lower_index.gather,
+    Positions: lower_index.positions,
     Scatter: lower_index.scatter,
     ScatterAdd: lower_index.scatter,
     Scan: lower_regions.scan,
@@ -131,10 +133,10 @@ def operands_in_memory(eqn: Equation, needed: set[Var]) -> Iterator[Var]:
     operands = eqn.inputs
     if isinstance(eqn.op, Reshape):
         operands = operands if is_view(eqn) or eqn.output in needed else ()
+    elif isinstance(eqn.op, Pick):
+        pass
     elif is_native(eqn) and type(eqn.op) in POINTWISE.keys() | REDUCTIONS | READ_BY_ELEMENT:
         operands = ()
-    elif isinstance(eqn.op, Gather):
-        operands = operands[:1]
     elif isinstance(eqn.op, ProductSum):
         operands = operands[:3]
     return (x for x in operands if isinstance(x, Var))

@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from fungrad.ir.graph import Equation, Var
 from fungrad.ir.printing import print_primitive
 from fungrad.ir.types import ArrayType
+from fungrad.jit.checked_gather import Positions
 from fungrad.jit.fuse import Nest
 from fungrad.jit.inline import CHEAP
 from fungrad.jit.lower import Lowering
 from fungrad.jit.lower_nest import equations_in
 from fungrad.jit.lower_table import MOVEMENTS, REDUCTIONS, STAGES, is_pointwise, is_reduction, obstacle
 from fungrad.primitives.contract import Dot
-from fungrad.primitives.index import Gather, Scatter, ScatterAdd
+from fungrad.primitives.index import Scatter, ScatterAdd
 from fungrad.primitives.reduce import CumSum
 from fungrad.regions.adjoint import Adjoint
 from fungrad.regions.inline import Inline
@@ -121,8 +122,8 @@ def why_alone(eqn: Equation) -> str:
             return "the equations inside it follow"
         case Region() | Adjoint():
             return "what it repeats or chooses has loops of its own"
-        case Gather():
-            return "what it reads where is known only at run time"
+        case Positions():
+            return "indices are checked before anything reads at them"
         case Scatter() | ScatterAdd():
             return "what it writes where is known only at run time"
         case CumSum():

@@ -4,7 +4,8 @@
 
 Constants are folded by evaluating equations that have only constant operands (rewriting does that by itself: such an
 equation is never recorded). `x * 0` is not folded: it is nan for an infinite x; nor is `x + 0.0`, which turns -0.0
-into 0.0.
+into 0.0. Derivatives stay as well, since the graphs inside loops and branches are simplified before they are
+differentiated: so `stop_gradient` is not the identity here. It costs nothing, because the loops read through it.
 """
 
 from __future__ import annotations
@@ -46,8 +47,6 @@ def _simpler(op: Primitive, operands: Sequence[Any], made: dict[Var, tuple[Primi
         return (found[0], found[1][0]) if found and isinstance(found[0], kind) else None
 
     match op:
-        case Elementwise("stop_gradient"):
-            return operands[0]
         case Elementwise("neg"):
             inner = source(operands[0], Elementwise)
             return inner[1] if inner and inner[0].row == "neg" else None

@@ -10,7 +10,7 @@ from fungrad.testing.functions import check_jvp as check_jvp
 from fungrad.testing.functions import check_vjp as check_vjp
 from fungrad.testing.primitive import check_primitive as check_primitive
 
-_LATER = ("strategies",)  # needs Hypothesis
+_LATER = ("programs", "strategies")  # need Hypothesis
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -146,7 +146,6 @@ def test_share_follows_chains():
         lambda x: np.negative(-x),
         lambda x: x.T.T,
         lambda x: x.reshape(6).reshape(2, 3),
-        lambda x: fg.stop_gradient(x),
     ],
 )
 def test_simplify_removes_what_does_nothing(f):

@@ -8,7 +8,7 @@ from hypothesis import Phase, given, settings
 
 import fungrad as fg
 from fungrad.jit import lower_nest, lower_reduce
-from fungrad.jit.loops import Loop, Note
+from fungrad.jit.loops import Guard, Loop, Note
 from tests.jit.test_random_programs import check_each_equation, check_fused
 from tests.support.programs import programs
 
@@ -192,3 +192,32 @@ def test_loops_of_long_functions_are_cut():
     loops = fg.jit(many).source(np.ones(50)).split("for i0 ")[1:]
     assert sum(loop.count("np.sin") for loop in loops) == 30
     assert max(loop.count("np.sin") for loop in loops) <= 4
+
+
+GATHERS = {
+    "rows": (lambda t, i: np.sum(np.tanh(t[i]) ** 2, axis=1), (40,)),
+    "elements": (lambda t, i: np.sin(t[i, i % 8]) * 2, (40,)),
+    "known rows": (lambda t, i: t[np.array([3, -1, 0])] + 1, (2,)),
+    "read twice": (lambda t, i: (t[i] * 2, np.exp(t[i])), (9,)),
+    "of a computed table": (lambda t, i: np.exp(t)[i] - 1, (3, 5)),
+    "nothing": (lambda t, i: t[i] * 2, (0,)),
+}
+
+
+@pytest.mark.parametrize("name", GATHERS)
+def test_gathers_are_computed_where_they_are_read(name):
+    f, shape = GATHERS[name]
+    t, i = RNG.normal(size=(50, 8)), RNG.integers(-50, 50, shape)
+    for g in (f, lambda t, i: fg.grad(lambda t: sum(np.sum(x**2) for x in fg.tree.leaves(f(t, i))))(t)):
+        for found, expected in zip(fg.tree.leaves(fg.jit(g)(t, i)), fg.tree.leaves(g(t, i)), strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
+
+
+def test_a_gather_shares_the_loops_of_its_reader():
+    f, shape = GATHERS["rows"]
+    program = program_of(f, np.ones((50, 8)), np.zeros(shape, int))
+    checks, _ = outermost(program)
+    assert any(isinstance(s, Guard) for s in checks.body)
+    assert not any(b.type.shape == (40, 8) for b in program.temps)
+    known = program_of(GATHERS["known rows"][0], np.ones((50, 8)), np.zeros(2, int))
+    assert not any(isinstance(s, Guard) for loop in outermost(known) for s in loop.body)
