@@ -22,6 +22,7 @@ from fungrad.jit.lower_table import POINTWISE, REDUCTIONS, STAGES, is_native
 from fungrad.jit.product_sum import ProductSum
 from fungrad.primitives.contract import Dot
 from fungrad.primitives.elementwise import ELEMENTWISE, ROWS
+from fungrad.primitives.index import Gather
 from fungrad.regions.inline import KeptCustomVjp
 from fungrad.testing.strategies import DTYPES
 from tests.support.examples import EXAMPLES
@@ -29,7 +30,7 @@ from tests.support.regions import REGIONS
 
 RULES = ("infer", "evaluate", "jvp", "vjp", "batch")
 FAMILIES = POINTWISE.keys() | REDUCTIONS | STAGES.keys()
-INLINED = (Call,)  # its graph becomes part of the program
+INLINED = (Call, Gather)  # become other operations of the program before its loops are written
 
 CONSTANT = "constant almost everywhere, so its derivative is zero"
 NO_REALS = "not a function of real numbers"
