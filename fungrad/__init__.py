@@ -32,7 +32,7 @@ from fungrad.vmapped import vmap as vmap
 
 __version__ = "0.1.0"
 
-_LATER = ("cache", "debug", "extend", "lax", "nn", "optim", "random", "train")  # loaded when first used
+_LATER = ("cache", "debug", "extend", "lax", "nn", "optim", "random", "testing", "train")  # loaded when first used
 
 
 def __getattr__(name: str) -> ModuleType:

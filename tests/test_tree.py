@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import fungrad as fg
 from fungrad import tree, tree_code
 from fungrad.errors import TreeError
+from fungrad.testing.strategies import pytrees
 
 Point = namedtuple("Point", "x y")
 
@@ -35,18 +36,14 @@ class Bag:
 tree.register(Bag, lambda bag: (bag.items, bag.label), lambda label, items: Bag(list(items), label))
 
 leaves = st.one_of(st.integers(-5, 5), st.floats(allow_nan=False), st.booleans(), st.just("text"))
-trees = st.recursive(
+trees = pytrees(
     leaves,
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3),
-        st.lists(inner, max_size=3).map(tuple),
-        st.dictionaries(st.sampled_from("abcd"), inner, max_size=3),
+    max_leaves=12,
+    containers=lambda inner: st.one_of(
         st.tuples(inner, inner).map(lambda xy: Point(*xy)),
         st.tuples(inner, st.none()).map(lambda wb: Layer(*wb)),
         st.tuples(st.lists(inner, max_size=2), st.sampled_from("uv")).map(lambda x: Bag(*x)),
-        st.none(),
     ),
-    max_leaves=12,
 )
 
 

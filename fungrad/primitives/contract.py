@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from fungrad.errors import DtypeError, ShapeError
+from fungrad.errors import AxisError, DtypeError, ShapeError
 from fungrad.ir.primitive import Cotangent, Primitive, Value
 from fungrad.ir.types import ArrayType, array_type
 from fungrad.primitives.shape import after_batch, move_axis, transpose
@@ -52,6 +52,8 @@ class Dot(Primitive):
             *zip(self.contract_a, self.contract_b, strict=True),
             *zip(self.batch_a, self.batch_b, strict=True),
         ):
+            if not (0 <= i < a.ndim and 0 <= j < b.ndim):
+                raise AxisError(f"dot: axis {i} of {a} or axis {j} of {b} does not exist")
             if a.shape[i] != b.shape[j]:
                 raise ShapeError(f"dot: axis {i} of {a} and axis {j} of {b} have different extents")
         shape = (

@@ -66,7 +66,9 @@ def where_chosen(chosen: Any, x: Any, y: Any) -> Any:
 
 
 def only_chosen(chosen: Any, x: Any) -> Any:
-    """`x` with the operand of one chosen example in place of those of the others. At least one is chosen."""
+    """`x` with the operand of one chosen example in place of those of the others. One is chosen, if there is any."""
+    if not chosen.size:
+        return x
     one = gather(x, [np.argmax(chosen)])
     if x.dtype.kind == "f":
         one = bind(ELEMENTWISE["stop_gradient"], one)

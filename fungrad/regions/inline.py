@@ -212,7 +212,8 @@ class CustomVjp(Inline):
     def vjp(self, ct: Any, inputs: Sequence[Value], out: Any, wanted: Sequence[bool]) -> Sequence[Cotangent]:
         results = self.forward(*inputs)
         count = len(ct)
-        return self.backward(results[count:], filled(ct, results[:count]))
+        found = self.backward(results[count:], filled(ct, results[:count]))
+        return [c if asked else None for c, asked in zip(found, wanted, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,4 +237,5 @@ class KeptCustomVjp(Primitive):
 
     def vjp(self, ct: Any, inputs: Sequence[Value], out: Any, wanted: Sequence[bool]) -> Sequence[Cotangent]:
         count = self.count()
-        return self.function.backward(out[count:], filled(ct[:count], out[:count]))
+        found = self.function.backward(out[count:], filled(ct[:count], out[:count]))
+        return [c if asked else None for c, asked in zip(found, wanted, strict=True)]

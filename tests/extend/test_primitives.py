@@ -9,8 +9,8 @@ import fungrad as fg
 from fungrad import lax
 from fungrad.errors import ArgumentError, ShapeError
 from fungrad.extend import Linear, Primitive, array_type, bind, lowering
-from tests.support.batching import check_batch_rule
-from tests.support.derivatives import check_rules
+from fungrad.testing.batch_rules import check_batch_rule
+from fungrad.testing.rules import check_rules
 
 X = np.array([0.5, -1.0, 2.0, 0.25])
 

@@ -23,8 +23,8 @@ from fungrad.primitives.random import Threefry
 from fungrad.primitives.reduce import ArgReduce, CumSum, Reduce, Sum
 from fungrad.primitives.shape import Broadcast, Concatenate, Flip, Pad, Reshape, Slice, Transpose, repeated
 from fungrad.primitives.sort import ArgSort
-from tests.support.batching import check_batch_rule, choices, mixed, operands_of_examples
-from tests.support.examples import EXAMPLES
+from fungrad.testing.batch_rules import check_batch_rule, choices, mixed, operands_of_examples
+from tests.support.examples import EXAMPLES, vary
 from tests.support.matrix_mistakes import A, B
 from tests.support.values import row_operands
 
@@ -36,6 +36,7 @@ class Mutant:
 
     def __init__(self, op: Any, batch: Rule) -> None:
         self.op = op
+        self.name = op.name
         self.evaluate = op.evaluate
         self.infer = op.infer
         self.batch = batch
@@ -115,7 +116,7 @@ def _point(name: str) -> tuple[Any, list[Any]]:
 
 def _results(op: Any, inputs: Any) -> list[Any]:
     """What a rule gives for each choice of batched operands."""
-    batches = operands_of_examples(op, inputs, 3, np.random.default_rng(5))
+    batches = operands_of_examples(inputs, 3, np.random.default_rng(5), vary(getattr(op, "op", op)))
     return [np.asarray(op.batch(3, mixed(batches, inputs, batched), batched)) for batched in choices(len(inputs))]
 
 
@@ -130,7 +131,7 @@ def _differs(op: Any, mutant: Any, inputs: Any) -> bool:
 def _killed(mutant: Any, inputs: Any) -> bool:
     """Whether the checker objects, on other examples than `_differs` looks at."""
     try:
-        check_batch_rule(mutant, inputs, np.random.default_rng(11))
+        check_batch_rule(mutant, inputs, np.random.default_rng(11), vary=vary(getattr(mutant, "op", mutant)))
     except AssertionError:
         return True
     return False

@@ -1,4 +1,4 @@
-"""Every primitive under `vmap`: against a Python loop over the examples, alone, compiled and differentiated."""
+"""Every primitive under nested `vmap`s and under `vmap` with gradients, against a Python loop over the examples."""
 
 import numpy as np
 import pytest
@@ -7,34 +7,14 @@ from hypothesis import strategies as st
 
 import fungrad as fg
 from fungrad.ir.types import type_of
+from fungrad.testing.batch_rules import choices, compare_batches, loop, mixed, of_example, operands_of_examples
+from fungrad.testing.strategies import rngs
+from fungrad.testing.values import differentiable, random_like
 from fungrad.trace import bind
-from tests.support.batching import (
-    assert_same,
-    check_batch_rule,
-    choices,
-    loop,
-    mixed,
-    of_example,
-    operands_of_examples,
-)
-from tests.support.derivatives import differentiable, random_like
-from tests.support.examples import EXAMPLES, rngs
+from tests.support.examples import EXAMPLES, vary
 
 each = pytest.mark.parametrize("name", EXAMPLES)
 each_float = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["f32", "f64"])
-
-
-@each
-@each_float
-def test_rule_is_the_loop(name, dtype):
-    """Every choice of batched operands, for three examples, one and none."""
-
-    @settings(max_examples=8)
-    @given(EXAMPLES[name](dtype), rngs())
-    def check(application, rng):
-        check_batch_rule(*application, rng)
-
-    check()
 
 
 @st.composite
@@ -43,7 +23,7 @@ def mapped_applications(draw, name, dtype, sizes=(3, 1, 0)):
     op, inputs = draw(EXAMPLES[name](dtype))
     size = draw(st.sampled_from(sizes))
     batched = draw(st.sampled_from(list(choices(len(inputs)))))
-    given_operands = mixed(operands_of_examples(op, inputs, size, draw(rngs())), inputs, batched)
+    given_operands = mixed(operands_of_examples(inputs, size, draw(rngs()), vary(op)), inputs, batched)
     ndim = op.infer(*map(type_of, inputs)).ndim
     in_axes = tuple(
         draw(st.integers(-x.ndim, x.ndim - 1)) if has else None for x, has in zip(given_operands, batched, strict=True)
@@ -55,38 +35,6 @@ def moved(operands, in_axes):
     return [x if axis is None else np.moveaxis(x, 0, axis) for x, axis in zip(operands, in_axes, strict=True)]
 
 
-def check_vmap(drawn, transform):
-    op, inputs, size, operands, batched, in_axes, out_axis = drawn
-    mapped = fg.vmap(lambda *xs: bind(op, *xs), in_axes, out_axis)
-    found = transform(mapped)(*moved(operands, in_axes))
-    assert found.flags.writeable
-    assert not any(np.shares_memory(found, x) for x in operands)
-    expected = loop(op, operands, batched, size, op.infer(*map(type_of, inputs)))
-    assert_same(np.moveaxis(found, out_axis, 0), expected)
-
-
-@each
-@each_float
-def test_vmap_over_any_axis(name, dtype):
-    @settings(max_examples=10)
-    @given(mapped_applications(name, dtype))
-    def check(drawn):
-        check_vmap(drawn, lambda f: f)
-
-    check()
-
-
-@each
-def test_compiled(name):
-    @settings(max_examples=2)
-    @given(mapped_applications(name, np.float64))
-    def check(drawn):
-        with np.errstate(all="ignore"):
-            check_vmap(drawn, fg.jit)
-
-    check()
-
-
 @each
 @each_float
 def test_vmap_of_vmap(name, dtype):
@@ -96,13 +44,13 @@ def test_vmap_of_vmap(name, dtype):
     @given(EXAMPLES[name](dtype), rngs())
     def check(application, rng):
         op, inputs = application
-        rows = [operands_of_examples(op, inputs, 2, rng) for _ in range(3)]
+        rows = [operands_of_examples(inputs, 2, rng, vary(op)) for _ in range(3)]
         batches = [np.stack(xs) for xs in zip(*rows, strict=True)]
         found = fg.vmap(fg.vmap(lambda *xs: bind(op, *xs), -1, -1))(*(np.moveaxis(x, 1, -1) for x in batches))
         type = op.infer(*map(type_of, inputs))
         every = [True] * len(inputs)
         expected = np.stack([np.moveaxis(loop(op, row, every, 2, type), 0, -1) for row in rows])
-        assert_same(found, expected)
+        compare_batches("vmap of vmap", found, expected, "the result")
 
     check()
 
@@ -137,8 +85,8 @@ def test_gradients(name, dtype):
             for k, i in enumerate(floats)
         ]
         arguments = moved(operands, in_axes)
-        for c, e in zip(fg.vmap(pulled, (0, *in_axes))(cts, *arguments), expected, strict=True):
-            assert_same(c, e)
+        for i, c, e in zip(floats, fg.vmap(pulled, (0, *in_axes))(cts, *arguments), expected, strict=True):
+            compare_batches("vmap of vjp", c, e, f"cotangent {i}")
 
         def many(*chosen):
             full = list(arguments)
@@ -149,8 +97,9 @@ def test_gradients(name, dtype):
         together = fg.vjp(many, *(arguments[i] for i in floats))[1](cts)
         for i, c, e in zip(floats, together, expected, strict=True):
             if batched[i]:
-                assert_same(np.moveaxis(c, in_axes[i], 0), e)
+                compare_batches("vjp of vmap", np.moveaxis(c, in_axes[i], 0), e, f"cotangent {i}")
             else:  # shared: the cotangents of all examples together
-                assert_same(np.asarray(c), np.asarray(e.sum(axis=0, dtype=e.dtype)))
+                total = np.asarray(e.sum(axis=0, dtype=e.dtype))
+                compare_batches("vjp of vmap", np.asarray(c), total, f"cotangent {i}")
 
     check()

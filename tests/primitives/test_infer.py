@@ -70,6 +70,7 @@ BAD = [
     (ArgSort(1), [t(3)], AxisError, "not an axis"),
     (Dot((0,), (0,)), [t(3), t(4)], ShapeError, "axis 0 of .* different extents"),
     (Dot((0,), (0,)), [t(3), t(3, dtype=np.float32)], DtypeError, "one dtype"),
+    (Dot((1,), (0,)), [t(3), t(3)], AxisError, r"axis 1 of f64\[3\] or axis 0"),
     (Gather(), [t(3)], ShapeError, "0 index arrays"),
     (Gather(), [t(3), INDEX, INDEX], ShapeError, "2 index arrays"),
     (Gather(), [t(3), t(2)], DtypeError, "expected integers"),

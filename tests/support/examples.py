@@ -6,23 +6,27 @@ derivatives can be checked element by element.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from hypothesis import Phase, find, settings
 from hypothesis import strategies as st
 
 from fungrad.ir.primitive import Primitive
 from fungrad.primitives.contract import Dot
 from fungrad.primitives.convert import Convert
 from fungrad.primitives.determinants import Cofactors, Det, LogDet
-from fungrad.primitives.elementwise import ELEMENTWISE, ROWS
+from fungrad.primitives.elementwise import ELEMENTWISE, ROWS, Elementwise
 from fungrad.primitives.index import Gather, Scatter, ScatterAdd
 from fungrad.primitives.linalg import Cholesky, Inverse, LinearSolver, MatrixFunction, Solve, TriangularSolve
 from fungrad.primitives.random import Threefry
 from fungrad.primitives.reduce import ArgReduce, CumSum, Reduce, Sum
 from fungrad.primitives.shape import Broadcast, Concatenate, Flip, Pad, Reshape, Slice, Transpose
 from fungrad.primitives.sort import ArgSort
+from fungrad.testing.strategies import rngs, shapes
+from fungrad.testing.values import varied
 from tests.support.values import nonzero, row_operands
 
 Shape = tuple[int, ...]
@@ -36,14 +40,6 @@ class Application(NamedTuple):
 
 
 Strategy = st.SearchStrategy[Application]
-
-
-def shapes(min_dims: int = 0, max_dims: int = 3, min_side: int = 0, max_side: int = 3) -> st.SearchStrategy[Shape]:
-    return st.lists(st.integers(min_side, max_side), min_size=min_dims, max_size=max_dims).map(tuple)
-
-
-def rngs() -> st.SearchStrategy[np.random.Generator]:
-    return st.integers(0, 2**32 - 1).map(np.random.default_rng)
 
 
 def _array(rng: np.random.Generator, shape: Shape, dtype: Any) -> Any:
@@ -278,3 +274,60 @@ EXAMPLES: dict[str, Callable[[Any], Strategy]] = {
     "LogDet": lambda dtype: _of_matrix(LogDet(), dtype),
 }
 """From a name and a float dtype to a strategy of applications."""
+
+
+def application_with_elements(name: str, seed: int) -> Application:
+    """A random application of a primitive in float64: small, but not empty, and of more than one element."""
+
+    def has_elements(application: Application) -> bool:
+        op, inputs = application
+        sizes = [np.size(op.evaluate(*inputs)), *(x.size for x in inputs)]
+        return min(sizes) >= 1 and max(sizes) <= 12 and max(sizes[1:]) > 1
+
+    first = settings(max_examples=2000, database=None, derandomize=False, phases=[Phase.generate])
+    return find(EXAMPLES[name](np.float64), has_elements, settings=first, random=random.Random(seed))
+
+
+def smooth_part(op: Primitive) -> Callable[..., Any] | None:
+    """The function whose derivative the rules of a primitive state, where that is not `evaluate` on float64."""
+    if isinstance(op, Convert) and op.dtype.kind == "f":
+        return lambda x: x
+    if op.name == "stop_gradient":
+        return np.zeros_like
+    return None
+
+
+def vary(op: Primitive) -> Callable[[Any, int, np.random.Generator], Any]:
+    """Makes operands of other examples, which differ where they can: integers, too."""
+
+    def other(x: Any, number: int, rng: np.random.Generator) -> Any:
+        if isinstance(op, MATRIX_PRIMITIVES):  # rows and columns together, so that a matrix keeps its eigenvalues
+            order = rng.permutation(x.shape[-2])
+            columns = order if x.shape[-1] == len(order) else slice(None)
+            return (x[..., order, :][..., columns] * (1 - number / 16)).astype(x.dtype)
+        if x.dtype.kind not in "iu" or number == 0:
+            return varied(x, number, rng)
+        if isinstance(op, Elementwise):
+            return (rng.permutation(x.reshape(-1)).reshape(x.shape) + number).astype(x.dtype)
+        shuffled = rng.permutation(x.reshape(-1)).reshape(x.shape)
+        return ~shuffled if number % 2 else shuffled  # of positions -n ... n - 1, each maps to another
+
+    return other
+
+
+def redrawn(application: Application, rng: np.random.Generator) -> Sequence[Any]:
+    """Other operands of the same types, where the primitive is smooth."""
+    op, inputs = application
+    if isinstance(op, Elementwise):
+        operands = row_operands(op.row, rng, inputs[-1].shape, inputs[-1].dtype)
+        return [np.where(x == 0, 1, x) for x in operands] if op.row.startswith("logical") else operands
+    other = vary(op)
+    if isinstance(op, MATRIX_PRIMITIVES):
+        return [other(x, int(rng.integers(0, 5)), rng) * rng.uniform(0.9, 1.1) for x in inputs]
+    scale = rng.uniform(0.6, 1.2)
+    return [
+        np.asarray(rng.permutation(x.reshape(-1)).reshape(x.shape) * scale).astype(x.dtype)[()]
+        if x.dtype.kind == "f"
+        else np.asarray(other(x, int(rng.integers(1, 5)), rng))[()]
+        for x in map(np.asarray, inputs)
+    ]
