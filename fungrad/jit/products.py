@@ -38,6 +38,7 @@ PIECE_TILES = 32  # at the most: so many that copying the panel is cheap, so few
 PIECE_PANELS = 16  # at the most: their copy stays in a cache, too
 NEAR = 128  # rows of a transposed A that are read in place
 STACK = 2**16  # bytes of copies that may be on the stack
+LINE = 64  # bytes of a line of a cache
 PIECE_WORK = 2**17  # multiplications of a piece, a few microseconds
 PIECES = 32
 LARGE = 2**20  # multiplications of a product whose pieces have several panels
@@ -132,8 +133,10 @@ class _Product:
         self.first_panel, self.stop_panel = self.share(column, cut.panels, cut.columns)
         self.whole_tiles, self.rows_left = divmod(self.call.m, ROWS)
         self.whole_panels, self.columns_left = divmod(self.call.n, self.wide)
-        panels = -(-cut.panels // cut.columns) * self.block_length * self.wide
-        tiles = -(-cut.tiles // cut.rows) * self.block_length * ROWS if cut.packs_a else 0
+        line = LINE // self.vectors.bytes  # between copies, which would else compete for the same lines of the cache
+        self.panel_size, self.tile_size = self.block_length * self.wide + line, self.block_length * ROWS + line
+        panels = -(-cut.panels // cut.columns) * self.panel_size
+        tiles = -(-cut.tiles // cut.rows) * self.tile_size if cut.packs_a else 0
         memory, free = self.memory(panels + tiles)
         self.panels, self.tiles = memory, b.gep(memory, [I64(panels)])
 
@@ -144,7 +147,7 @@ class _Product:
             whole = b.icmp_unsigned("<", I64(self.block_length), left)
             self.length = b.select(whole, I64(self.block_length), left) if self.blocks > 1 else I64(self.call.k)
             if cut.packs_a:
-                self.each_tile(self.pack_tile)
+                self.range(I64(0), self.length, lambda k: self.each_tile(lambda t, n: self.pack_column(t, n, k)))
             if self.call.transpose_b:
                 self.each_panel(self.pack_turned)
             else:
@@ -191,7 +194,7 @@ class _Product:
     def panel_row(self, panel: ir.Value, columns: int, k: ir.Value) -> ir.Value:
         """Where the copy of a row of a panel is: as many whole vectors as the columns need."""
         b = self.build
-        start = b.mul(b.sub(panel, self.first_panel), I64(self.block_length * self.wide))
+        start = b.mul(b.sub(panel, self.first_panel), I64(self.panel_size))
         return b.gep(self.panels, [b.add(start, b.mul(k, I64(-(-columns // self.width) * self.width)))])
 
     def pack_row(self, panel: ir.Value, columns: int, k: ir.Value) -> None:
@@ -253,22 +256,16 @@ class _Product:
     def packed_row(self, tile: ir.Value, k: ir.Value) -> ir.Value:
         """Where the copies of a tile's numbers for one k are, one after another."""
         b = self.build
-        number = b.add(b.mul(b.sub(tile, self.first_tile), I64(self.block_length)), k)
-        return b.gep(self.tiles, [b.mul(number, I64(ROWS))])
+        start = b.mul(b.sub(tile, self.first_tile), I64(self.tile_size))
+        return b.gep(self.tiles, [b.add(start, b.mul(k, I64(ROWS)))])
 
-    def pack_tile(self, tile: ir.Value, rows: int) -> None:
-        b = self.build
-
-        def column(k: ir.Value) -> None:
-            target = self.packed_row(tile, k)
-            first = 0
-            while first < rows:  # neighbours in a transposed A
-                count = 1 << ((rows - first).bit_length() - 1)
-                source = self.a_element(tile, first, k)
-                self.vectors.copy(source, b.gep(target, [I64(first)]), count)
-                first += count
-
-        self.range(I64(0), self.length, column)
+    def pack_column(self, tile: ir.Value, rows: int, k: ir.Value) -> None:
+        """Copy a tile's numbers for one k, which are neighbours in a transposed A."""
+        target, first = self.packed_row(tile, k), 0
+        while first < rows:
+            count = 1 << ((rows - first).bit_length() - 1)
+            self.vectors.copy(self.a_element(tile, first, k), self.build.gep(target, [I64(first)]), count)
+            first += count
 
     def tile(self, tile: ir.Value, rows: int, panel: ir.Value, columns: int) -> None:
         """The sums of a tile over a block of k, kept in registers."""

@@ -9,7 +9,7 @@ whoever is late takes fewer, and the result depends on no thread, since rounds d
 - Workers wait `SPIN` in a busy loop, since the next rounds of a program come after microseconds, and then sleep. To
   wake one costs more than a small piece of work is worth, so it is only done when enough `work` has been asked for.
 - If the caller waits for a worker much longer than a round takes, something else keeps the cores busy: the pool rests
-  for a while, and callers work alone.
+  for a while, and callers work alone. Each time that happens soon again it rests twice as long.
 - A child process of a fork has none of the workers; it starts with an empty pool.
 
 All words of the pool's state are 64 bits; those that different threads write are in different cache lines.
@@ -33,7 +33,8 @@ RUN, RESET = "fungrad_pool_run", "fungrad_pool_reset"
 SPIN = 200_000  # nanoseconds before a worker sleeps
 WAKE_WORK = 60_000  # nanoseconds of work that are worth waking the workers
 PATIENCE = 100_000  # nanoseconds to wait for a worker, beyond some rounds
-REST = 100_000_000  # nanoseconds without workers, after one was late
+SHORT_REST, LONG_REST = 1_000_000, 64_000_000  # nanoseconds without workers, after one was late: once, and many times
+FORGIVING = 50_000_000  # nanoseconds after which a rest is half as long
 
 # words of the state, by cache line
 BUSY = 0
@@ -41,11 +42,11 @@ LEFT = 8  # rounds nobody has taken
 ROUND, TABLE, COUNT, HELPERS = 16, 17, 18, 19  # of the rounds; how many workers may help
 DONE = 24  # rounds that workers have completed
 SLEEPING = 32
-STARTED, DEBT, RESTING = 40, 41, 42  # workers; work that was done alone; until when
+STARTED, DEBT, RESTING, REST = 40, 41, 42, 43  # workers; work that was done alone; until when, and how long
 MUTEX, WAKE = 48, 64
 WORDS = 80
 
-I8, I32, I64, VOID = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.VoidType()
+I1, I32, I64, VOID = ir.IntType(1), ir.IntType(32), ir.IntType(64), ir.VoidType()
 _ROUND = ir.FunctionType(VOID, [I64, I64])
 _MONOTONIC = 6 if sys.platform == "darwin" else 1
 
@@ -330,7 +331,7 @@ class _Pool:
     def wait(self, begin: ir.Value, mine: ir.Value, count: ir.Value) -> None:
         """Until the workers have completed what they took. If one is late, the pool rests."""
         b = self.b
-        theirs = b.sub(count, mine)
+        theirs, late = b.sub(count, mine), b.alloca(I1)
 
         def unfinished() -> ir.Value:
             return b.icmp_signed("<", self.load(DONE), theirs)
@@ -341,12 +342,27 @@ class _Pool:
             taken = b.select(b.icmp_signed(">", mine, I64(0)), mine, I64(1))
             usual = b.sdiv(b.sub(since, begin), taken)
             patience = b.add(b.mul(usual, I64(4)), I64(PATIENCE))
+            b.store(ir.Constant(I1, 0), late)
 
             def wait() -> None:
                 self.spin_until(lambda: b.not_(unfinished()), 64)
-                waited = b.sub(self.now(), since)
-                with b.if_then(b.icmp_signed(">", waited, patience), likely=False):
-                    self.store(RESTING, b.add(self.now(), I64(REST)))
+                with b.if_then(b.icmp_signed(">", b.sub(self.now(), since), patience), likely=False):
+                    b.store(ir.Constant(I1, 1), late)
                     self.call("sched_yield")
 
             self.while_(unfinished, wait)
+            with b.if_then(b.load(late, typ=I1), likely=False):
+                self.rest()
+
+    def rest(self) -> None:
+        """Let callers work alone for a while."""
+        b = self.b
+        now = self.now()
+        periods = b.sdiv(b.sub(now, self.load(RESTING)), I64(FORGIVING))
+        halvings = b.select(b.icmp_signed("<", periods, I64(32)), periods, I64(32))
+        last = b.ashr(self.load(REST), b.select(b.icmp_signed("<", halvings, I64(0)), I64(0), halvings))
+        longer = b.mul(last, I64(2))
+        bounded = b.select(b.icmp_signed("<", longer, I64(LONG_REST)), longer, I64(LONG_REST))
+        time = b.select(b.icmp_signed(">", bounded, I64(SHORT_REST)), bounded, I64(SHORT_REST))
+        self.store(REST, time)
+        self.store(RESTING, b.add(now, time))
