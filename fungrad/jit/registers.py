@@ -90,7 +90,7 @@ class Number:
         """self + other and its rounding error, for |other| <= |self| or self = 0 (Dekker's fast two-sum)."""
         y = self.lift(other)
         total = self + y
-        return total, y - (total - self)
+        return total, (self - total) + y
 
     def times_exactly(self, other: Number | float) -> tuple[Number, Number]:
         """self * other and its rounding error."""
