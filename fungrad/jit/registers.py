@@ -145,20 +145,15 @@ class Number:
         return ir.Constant(self.bits_type, value)
 
     def polynomial(self, coefficients: Sequence[float]) -> Number:
-        """Horner's rule, highest power first.
-
-        Of a long one, all but the last steps, where rounding matters, are two in the square, neither of which waits for
-        the other.
-        """
-        steps = list(coefficients)
-        total = self.lift(steps.pop(0))
-        if len(coefficients) >= 10:
-            square = self * self
-            upper, steps = coefficients[:-2], list(coefficients[-2:])
-            even, odd = (square.polynomial(upper[::-1][start::2][::-1]) for start in (0, 1))
-            total = odd.times_plus(self, even)
-        for c in steps:
-            total = total.times_plus(self, c)
+        """A polynomial, highest power first, by Estrin's scheme: neighbours are joined, few steps wait for each other."""
+        terms, power = [self.lift(c) for c in reversed(coefficients)], self
+        while len(terms) > 3:
+            joined = [high.times_plus(power, low) for low, high in zip(terms[::2], terms[1::2])]
+            terms = joined + terms[2 * len(joined) :]
+            power = power * power
+        total = terms.pop()
+        while terms:
+            total = total.times_plus(power, terms.pop())
         return total
 
     def nearest(self) -> Number:

@@ -89,28 +89,24 @@ class _Power:
     """2**k with the integer k nearest to x * factor.
 
     As two factors, because one may be beyond the range of exponents; multiplied one after the other, only the last
-    multiplication rounds. Adding a large number rounds to an integer, which then stands in the low bits, so that a
-    shift makes it an exponent.
+    multiplication rounds. Adding a large number rounds to an integer, which then stands in the low bits; with the bias
+    of the format added too, a shift makes it an exponent.
     """
 
     def __init__(self, x: Number, factor: float, less: int = 0) -> None:
         """2**(k - less), if that is given."""
         b, form = x.b, x.format
-        magic = x.lift(form.round_magic + form.bias - less)
-        self._whole = x.times_plus(factor, magic)
-        self._half = x.times_plus(0.5 * factor, form.round_magic)
-        self.k = self._whole - magic
-        self._shift = x.integer(form.mantissa)
-        self._first = b.shl(self._half.bits(), self._shift)  # added to a number's bits it multiplies the number
-        self._second = x.from_bits(b.shl(b.sub(self._whole.bits(), self._half.bits()), self._shift))
+        magic = x.lift(form.round_magic + 2 * form.bias - less)
+        half = x.times_plus(0.5 * factor, form.round_magic + form.bias)
+        whole = x.times_plus(factor, magic)
+        shift = x.integer(form.mantissa)
+        self.k = whole - magic
+        self._first = x.from_bits(b.shl(half.bits(), shift))
+        self._second = x.from_bits(b.shl(b.sub(whole.bits(), half.bits()), shift))
 
     def times(self, y: Number) -> Number:
-        """y 2**k, for y of ordinary magnitude."""
-        return y.from_bits(y.b.add(y.bits(), self._first)) * self._second
-
-    def times_small(self, y: Number) -> Number:
-        """y 2**k, for y that may be tiny or 0."""
-        return y * y.from_bits(y.b.add(y.lift(1.0).bits(), self._first)) * self._second
+        """y 2**k."""
+        return y * self._first * self._second
 
 
 def _narrow_power(x: Number, factor: float, less: int = 0) -> tuple[Number, Number]:
@@ -145,7 +141,7 @@ def _exp_parts(x: Number, less: int = 0) -> tuple[Number, Number]:
     """exp(x) / 2**less and its rounding error, for a clamped x."""
     power = _Power(x, _LOG2_E, less)
     high, low = _near_one(*_reduced(x, power.k))
-    return power.times(high), power.times_small(low)
+    return power.times(high), power.times(low)
 
 
 def exp(x: Number) -> Number:
