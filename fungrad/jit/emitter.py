@@ -36,6 +36,7 @@ from fungrad.jit.loops import (
 from fungrad.jit.native_math import I8, I64, ScalarMath, libc, memory_type, register_type
 from fungrad.jit.outline import call_rounds
 from fungrad.jit.products import pieces, product_function, product_work
+from fungrad.jit.vectors_abreast import vectors_abreast
 from fungrad.jit.walk import buffers_in, free_scalars, inner_statements, views_in
 
 LAID_OUT = 16  # statements of a loop that is not one in machine code
@@ -90,6 +91,7 @@ class Emitter:
         self.math = ScalarMath(self.b)
         self.locals = dict(scalars)
         self.settled = False  # whether a loop around the statement that is emitted is one of two versions
+        self.unlikely = False  # whether it is the version that hardly ever runs
         self.slots: dict[tuple[str, DType], ir.Value] = {}
         self.scalars: dict[tuple[str, Any], ir.Value] = {}
         self.pointers = dict(pointers)
@@ -178,7 +180,8 @@ class Emitter:
                 self.locals[loop.index.name] = I64(i)
                 self.statements(loop.body)
         else:
-            self.loop(loop.index.name, loop.start, loop.stop, lambda: self.statements(loop.body))
+            abreast = None if self.unlikely else vectors_abreast(loop)
+            self.loop(loop.index.name, loop.start, loop.stop, lambda: self.statements(loop.body), abreast)
         self.math.branching = around
 
     def share(self, loop: Loop) -> None:
@@ -206,10 +209,11 @@ class Emitter:
         with b.if_then(assume.broken(), likely=False):
             for slot, value in before.items():
                 b.store(value, slot)
+            self.unlikely = True
             self.nest(loop)
-        self.settled = False
+        self.settled = self.unlikely = False
 
-    def loop(self, name: str, start: Expr, stop: Expr, body: Callable[[], None]) -> None:
+    def loop(self, name: str, start: Expr, stop: Expr, body: Callable[[], None], abreast: int | None = None) -> None:
         def step(index: ir.Value, _: Sequence[ir.Value]) -> Sequence[ir.Value]:
             self.locals[name] = index
             body()
@@ -220,9 +224,9 @@ class Emitter:
             return
         if isinstance(stop, Local):  # known at run time only, so there may be no round at all
             with self.b.if_then(self.b.icmp_signed(">", self.expr(stop), self.expr(start))):
-                counted_loop(self.b, self.expr(stop), step, first=self.expr(start))
+                counted_loop(self.b, self.expr(stop), step, first=self.expr(start), abreast=abreast)
         else:
-            counted_loop(self.b, self.expr(stop), step, first=self.expr(start))
+            counted_loop(self.b, self.expr(stop), step, first=self.expr(start), abreast=abreast)
 
     def repeat(self, loop: Repeat) -> None:
         b = self.b

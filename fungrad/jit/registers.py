@@ -145,10 +145,10 @@ class Number:
         return ir.Constant(self.bits_type, value)
 
     def polynomial(self, coefficients: Sequence[float]) -> Number:
-        """A polynomial, highest power first, by Estrin's scheme: neighbours are joined, few steps wait for each other."""
+        """A polynomial, highest power first, by Estrin's scheme: neighbours are joined, and few steps wait for others."""
         terms, power = [self.lift(c) for c in reversed(coefficients)], self
         while len(terms) > 3:
-            joined = [high.times_plus(power, low) for low, high in zip(terms[::2], terms[1::2])]
+            joined = [high.times_plus(power, low) for low, high in zip(terms[::2], terms[1::2], strict=False)]
             terms = joined + terms[2 * len(joined) :]
             power = power * power
         total = terms.pop()

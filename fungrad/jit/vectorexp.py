@@ -171,7 +171,7 @@ def exp2(x: Number) -> Number:
 
 
 def expm1(x: Number) -> Number:
-    """2 (2**(k-1) (exp(r) - 1) + (2**(k-1) - 1/2)): both terms keep their small parts, and 2**(k-1) is never infinite."""
+    """2 (2**(k-1) (exp(r) - 1) + (2**(k-1) - 1/2)): both terms keep their small parts; 2**(k-1) is finite."""
     t, form = _tables(x), x.format
     c = x.lift(t.top).where(x.compare(">", t.top), x)
     c = x.lift(-40.0).where(c.compare("<", -40.0), c)  # there the result is -1

@@ -90,7 +90,7 @@ def two_over_pi_table() -> Any:
 def _reduce_moderate(x: Number) -> tuple[Number, Number, ir.Value]:
     """r, its low part and the quadrant of x, for 0 <= x up to the limit.
 
-    The fast sum is exact though the product may be larger: what it is taken from has no bits below those of the product.
+    The fast sum is exact though the product may be larger: what it is taken from has no bits below the product's.
     """
     first, second, third = _HALF_PI[x.format]
     k, quadrant = x.rounded(_TWO_OVER_PI)
