@@ -145,7 +145,7 @@ class Number:
         return ir.Constant(self.bits_type, value)
 
     def polynomial(self, coefficients: Sequence[float]) -> Number:
-        """A polynomial, highest power first, by Estrin's scheme: neighbours are joined, and few steps wait for others."""
+        """A polynomial, highest power first, by Estrin's scheme: neighbours are joined, few steps wait for others."""
         terms, power = [self.lift(c) for c in reversed(coefficients)], self
         while len(terms) > 3:
             joined = [high.times_plus(power, low) for low, high in zip(terms[::2], terms[1::2], strict=False)]

@@ -8,7 +8,7 @@ of its rounded coefficients.
 from __future__ import annotations
 
 from fungrad.jit.registers import DOUBLE, SINGLE, Number
-from fungrad.jit.vectorexp import exp_of_sum
+from fungrad.jit.vectorexp import exp_of_moderate_sum
 
 _LARGE = {DOUBLE: 6.0, SINGLE: 4.0}  # beyond this erf is 1
 
@@ -78,5 +78,5 @@ def erf(x: Number) -> Number:
     c = x.lift(_LARGE[form]).where(a.compare(">", _LARGE[form]), a)
     t = (c - 3.0) / (c + 3.0)
     square, square_low = c.times_exactly(c)
-    far = (-exp_of_sum(-square, -square_low)).times_plus(t.polynomial(_FAR[form]), 1.0)
+    far = (-exp_of_moderate_sum(-square, -square_low)).times_plus(t.polynomial(_FAR[form]), 1.0)
     return far.with_sign_of(x).where(a.compare(">", 1.0), near)

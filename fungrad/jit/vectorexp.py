@@ -154,8 +154,15 @@ def exp_of_sum(x: Number, more: Number) -> Number:
     inside = x.b.and_(x.compare("<", t.top), x.compare(">", t.bottom))
     c = _clamped(x)
     power = _Power(c, _LOG2_E)
-    high, low = _near_one(*_reduced(c, power.k))
-    return power.times(high + high.times_plus(more.where(inside, 0.0), low))
+    high, low = _reduced(c, power.k)
+    return power.times(_near_one(high, low + more.where(inside, 0.0))[0])
+
+
+def exp_of_moderate_sum(x: Number, more: Number) -> Number:
+    """The same where the result is neither infinite nor below the smallest normal number."""
+    k, power = _narrow_power(x, _LOG2_E)
+    high, low = _reduced(x, k)
+    return _near_one(high, low + more)[0] * power
 
 
 def exp2(x: Number) -> Number:
