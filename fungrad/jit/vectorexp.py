@@ -133,8 +133,9 @@ def _reduced(x: Number, k: Number) -> tuple[Number, Number]:
 def _near_one(high: Number, low: Number) -> tuple[Number, Number]:
     """exp(high + low), rounded, and the rounding error, for arguments up to log(2)/2 and low far smaller."""
     r = high + low
-    u = high + (r * r).times_plus(r.polynomial(_tables(r).exp), low)
-    return r.lift(1.0).add_smaller(u)
+    u, u_low = high.add_smaller((r * r).times_plus(r.polynomial(_tables(r).exp), low))
+    total, rest = r.lift(1.0).add_smaller(u)
+    return total, rest + u_low
 
 
 def _exp_parts(x: Number, less: int = 0) -> tuple[Number, Number]:
@@ -220,7 +221,8 @@ def tanh(x: Number) -> Number:
 
 def logistic(x: Number) -> Number:
     """e / (1 + e) or 1 / (1 + e) with e = exp(-|x|), the quotient corrected by what rounding lost."""
-    high, low = _exp_parts(_clamped(-x.abs()))
+    c = -x.abs()
+    high, low = _exp_parts(x.lift(_tables(x).bottom).where(c.compare("<", _tables(x).bottom), c))
     total, rest = x.lift(1.0).add_smaller(high)
     rest = rest + low
     positive = x.compare(">=", 0.0)
