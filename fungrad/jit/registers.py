@@ -144,9 +144,14 @@ class Number:
     def integer(self, value: int) -> ir.Value:
         return ir.Constant(self.bits_type, value)
 
-    def polynomial(self, coefficients: Sequence[float]) -> Number:
-        """A polynomial, highest power first, by Estrin's scheme: neighbours are joined, few steps wait for others."""
-        terms, power = [self.lift(c) for c in reversed(coefficients)], self
+    def polynomial(self, coefficients: Sequence[float], last: int = 0) -> Number:
+        """A polynomial, highest power first.
+
+        By Estrin's scheme: neighbours are joined, so that few steps wait for others. The last steps, as many as are
+        given, are by Horner's rule, which rounds less often.
+        """
+        split = len(coefficients) - last
+        terms, power = [self.lift(c) for c in reversed(coefficients[:split])], self
         while len(terms) > 3:
             joined = [high.times_plus(power, low) for low, high in zip(terms[::2], terms[1::2], strict=False)]
             terms = joined + terms[2 * len(joined) :]
@@ -154,6 +159,8 @@ class Number:
         total = terms.pop()
         while terms:
             total = total.times_plus(power, terms.pop())
+        for c in coefficients[split:]:
+            total = total.times_plus(self, c)
         return total
 
     def nearest(self) -> Number:

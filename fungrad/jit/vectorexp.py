@@ -186,7 +186,7 @@ def expm1(x: Number) -> Number:
     k, scale = _narrow_power(c, _LOG2_E, less=1)
     high, low = _reduced(c, k)
     r, lost = high.add_smaller(low)
-    rest = (r * r).times_plus(r.polynomial(t.exp), lost.times_plus(r, lost))  # exp(r + lost) - 1 = r + rest
+    rest = (r * r).times_plus(r.polynomial(t.exp, last=1), lost.times_plus(r, lost))  # exp(r + lost) - 1 = r + rest
     head, head_lost = scale.add_smaller(-0.5)
     total, total_lost = head.add_smaller(scale * r)
     result = 2.0 * (total + scale.times_plus(rest, head_lost + total_lost))
