@@ -5,7 +5,7 @@ quotient) and a slow one for the rest. A branch for each element would keep the 
 loop is emitted twice:
 
     for i in range(n):                                  for i in range(n):
-        out[i] = sin(x[i])         becomes                  broken |= abs(x[i]) >= limit
+        out[i] = sin(x[i])         becomes                  broken |= abs(x[i]) > limit
                                                             out[i] = fast_sin(x[i])
                                                         if broken:
                                                             for i in range(n):
