@@ -180,7 +180,7 @@ class Emitter:
                 self.locals[loop.index.name] = I64(i)
                 self.statements(loop.body)
         else:
-            abreast = None if self.unlikely else vectors_abreast(loop)
+            abreast = None if self.unlikely or self.math.branching else vectors_abreast(loop)
             self.loop(loop.index.name, loop.start, loop.stop, lambda: self.statements(loop.body), abreast)
         self.math.branching = around
 

@@ -17,7 +17,7 @@ _FUNCTIONS = dict.fromkeys(FUNCTIONS, 1) | {"pow": 2, "logaddexp": 2}  # those a
 
 
 def vectors_abreast(loop: Loop) -> int | None:
-    """The number for a loop, or None where LLVM may choose."""
+    """The number for a loop whose rounds are independent, or None where LLVM may choose."""
     first, stop = int_value(loop.start), int_value(loop.stop)
     if first is not None and stop is not None and stop - first < _SHORT:
         return None

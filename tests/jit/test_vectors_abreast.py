@@ -32,6 +32,12 @@ def test_llvm_chooses_for_short_formulas(function):
     assert HINT not in module(function, 1000)
 
 
+def test_loops_around_others_are_left_alone():
+    type = array_type((500, 5), np.dtype(np.float64))
+    graph, _ = trace(lambda x: np.max(np.tanh(np.sin(x)), axis=1), [type], purpose="jit")
+    assert HINT not in emit_module(Compiled(graph).program)[0]
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("count", [63, 64, 79, 95, 127, 128, 200])
 def test_any_number_of_elements(count, dtype):
