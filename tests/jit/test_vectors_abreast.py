@@ -1,11 +1,14 @@
 """Loops of functions of functions work on several vectors at a time, and compute what others do."""
 
+import re
+
 import numpy as np
 import pytest
 
 import fungrad as fg
 from fungrad.ir.types import array_type
 from fungrad.jit.emit_llvm import emit_module
+from fungrad.jit.machine_code import assembly_of
 from fungrad.jit.runtime import Compiled
 from fungrad.trace import trace
 
@@ -49,3 +52,9 @@ def test_the_slow_version_runs_where_an_argument_is_large():
     x = np.random.default_rng(0).normal(size=200)
     x[150] = 1e300
     np.testing.assert_allclose(fg.jit(lambda x: np.tanh(np.sin(x)))(x), np.tanh(np.sin(x)), rtol=1e-15)
+
+
+def test_vectors_on_the_stack_are_aligned():
+    """There are more of them than registers."""
+    assembly = assembly_of(module(fg.grad(lambda x: np.sum(chain(x))), 1000))
+    assert not re.search(r"vmovup[sd]\s+(%ymm\d+, -?\d*\(%rsp\)|-?\d*\(%rsp\), %ymm)", assembly)
