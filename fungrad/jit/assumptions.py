@@ -5,7 +5,7 @@ quotient) and a slow one for the rest. A branch for each element would keep the 
 loop is emitted twice:
 
     for i in range(n):                                  for i in range(n):
-        out[i] = sin(x[i])         becomes                  broken |= abs(x[i]) >= limit
+        out[i] = sin(x[i])         becomes                  broken |= abs(x[i]) > limit
                                                             out[i] = fast_sin(x[i])
                                                         if broken:
                                                             for i in range(n):
@@ -23,6 +23,7 @@ from llvmlite import ir
 
 from fungrad.ir.types import DType
 from fungrad.jit.loops import Apply, Assign, Let, Load, Local, Loop, Statement, Store
+from fungrad.jit.registers import Number
 from fungrad.jit.walk import expressions_in, parts
 
 ASSUMING = frozenset({"sin", "cos", "tan", "fmod", "remainder", "floor_divide"})
@@ -38,15 +39,15 @@ class Assume:
         for bits, slot in self._slots.items():
             b.store(ir.IntType(bits)(0), slot)
 
-    def never(self, condition: ir.Value, bits: int) -> None:
-        """Assume that a condition on numbers of some width does not hold; vectors of flags have their width too."""
-        slot = self._slots[bits]
-        flag = self._b.sext(condition, ir.IntType(bits))
-        self._b.store(self._b.or_(self._b.load(slot), flag), slot)
+    def at_most(self, x: Number, limit: float) -> None:
+        """Assume that a number is at most `limit`: the sign of limit - x is kept, which takes no comparison. nan may
+        pass or not."""
+        slot = self._slots[x.format.bits]
+        self._b.store(self._b.or_(self._b.load(slot), (limit - x).bits()), slot)
 
     def broken(self) -> ir.Value:
         """Whether any assumption was broken."""
-        flags = [self._b.icmp_signed("!=", self._b.load(s), ir.IntType(n)(0)) for n, s in self._slots.items()]
+        flags = [self._b.icmp_signed("<", self._b.load(s), ir.IntType(n)(0)) for n, s in self._slots.items()]
         return self._b.or_(*flags)
 
 

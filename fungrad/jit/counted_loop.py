@@ -13,11 +13,17 @@ Step = Callable[[ir.Value, Sequence[ir.Value]], Sequence[ir.Value]]
 
 
 def counted_loop(
-    b: ir.IRBuilder, stop: ir.Value | int, step: Step, start: Sequence[ir.Value] = (), first: ir.Value | int = 0
+    b: ir.IRBuilder,
+    stop: ir.Value | int,
+    step: Step,
+    start: Sequence[ir.Value] = (),
+    first: ir.Value | int = 0,
+    abreast: int | None = None,
 ) -> Sequence[ir.Value]:
     """Emit rounds of `step` for indices from `first` below `stop` and return the last carried values.
 
-    Nothing at all for a `stop` of the number 0; there must be a round otherwise.
+    Nothing at all for a `stop` of the number 0; there must be a round otherwise. In machine code `abreast` vectors are
+    computed at a time; by default LLVM decides how many.
     """
     if stop == 0:
         return start
@@ -34,6 +40,16 @@ def counted_loop(
     following = b.add(index, I64(1), flags=["nsw", "nuw"])
     for phi, value in zip((index, *carried), (following, *new), strict=True):
         phi.add_incoming(value, b.block)
-    b.cbranch(b.icmp_unsigned("<", following, limit), head, end)
+    back = b.cbranch(b.icmp_unsigned("<", following, limit), head, end)
+    if abreast is not None:
+        back.set_metadata("llvm.loop", _hint(b.module, "llvm.loop.interleave.count", abreast))
     b.position_at_end(end)
     return new
+
+
+def _hint(module: ir.Module, name: str, value: int) -> ir.MDValue:
+    """What tells one loop from all others, its first part being itself, and says something about it."""
+    hint = module.add_metadata([name, ir.Constant(ir.IntType(32), value)])
+    node = module.add_metadata([hint, ir.Constant(I64, len(module.metadata))])
+    node.operands = (node, hint)
+    return node

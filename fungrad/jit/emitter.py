@@ -37,6 +37,7 @@ from fungrad.jit.native_math import I8, I64, ScalarMath, libc, memory_type, regi
 from fungrad.jit.outline import call_rounds
 from fungrad.jit.products import adds_row, pieces, product_function, product_work
 from fungrad.jit.vectormath import FUNCTIONS
+from fungrad.jit.vectors_abreast import vectors_abreast
 from fungrad.jit.walk import buffers_in, free_scalars, inner_statements, own_expressions, parts, views_in
 
 LAID_OUT = 16  # statements of a loop that is not one in machine code
@@ -182,7 +183,8 @@ class Emitter:
                 self.locals[loop.index.name] = I64(i)
                 self.statements(loop.body)
         else:
-            self.loop(loop.index.name, loop.start, loop.stop, lambda: self.statements(loop.body))
+            abreast = None if self.math.rare or self.math.branching else vectors_abreast(loop)
+            self.loop(loop.index.name, loop.start, loop.stop, lambda: self.statements(loop.body), abreast)
         self.math.branching = around
 
     def share(self, loop: Loop) -> None:
@@ -215,7 +217,7 @@ class Emitter:
             self.math.rare = False
         self.settled = False
 
-    def loop(self, name: str, start: Expr, stop: Expr, body: Callable[[], None]) -> None:
+    def loop(self, name: str, start: Expr, stop: Expr, body: Callable[[], None], abreast: int | None = None) -> None:
         def step(index: ir.Value, _: Sequence[ir.Value]) -> Sequence[ir.Value]:
             self.locals[name] = index
             body()
@@ -226,9 +228,9 @@ class Emitter:
             return
         if isinstance(stop, Local):  # known at run time only, so there may be no round at all
             with self.b.if_then(self.b.icmp_signed(">", self.expr(stop), self.expr(start))):
-                counted_loop(self.b, self.expr(stop), step, first=self.expr(start))
+                counted_loop(self.b, self.expr(stop), step, first=self.expr(start), abreast=abreast)
         else:
-            counted_loop(self.b, self.expr(stop), step, first=self.expr(start))
+            counted_loop(self.b, self.expr(stop), step, first=self.expr(start), abreast=abreast)
 
     def repeat(self, loop: Repeat) -> None:
         b = self.b

@@ -71,8 +71,8 @@ class _Assumed(Assume):
         self._b = b
         self._any = I1(0)
 
-    def never(self, condition: ir.Value, bits: int) -> None:
-        self._any = self._b.or_(self._any, condition)
+    def at_most(self, x: Number, limit: float) -> None:
+        self._any = self._b.or_(self._any, x.compare(">", limit))
 
     def broken(self) -> ir.Value:
         return self._any
@@ -279,7 +279,7 @@ class ScalarMath:
         number, divisor = (Number(b, format_of(v), v) for v in (x, y))
         a, c = number.abs(), divisor.abs()
         quotient = (number / divisor).abs().trunc()
-        self.assume.never(quotient.compare(">=", 2.0 ** (a.format.mantissa - 1)), a.format.bits)
+        self.assume.at_most(quotient, 2.0 ** (a.format.mantissa - 1))
         rest = (-quotient).times_plus(c, a)
         rest = (rest + c).where(rest.compare("<", 0.0), rest)
         rest = a.where(c.compare("==", math.inf), rest)

@@ -16,6 +16,7 @@ from llvmlite import ir
 from fungrad.jit.counted_loop import counted_loop
 from fungrad.jit.native_math import I64
 from fungrad.jit.thread_pool import RUN
+from fungrad.jit.vectors import BYTES
 
 WORTH_SHARING = 4000  # nanoseconds of work; below, other threads are not asked
 
@@ -39,6 +40,7 @@ def internal_function(module: ir.Module, name: str, types: Sequence[ir.Type]) ->
     function = ir.Function(module, ir.FunctionType(I64, types), module.get_unique_name(name))
     function.linkage = "internal"
     function.attributes.add("noinline")
+    function.attributes.alignstack = BYTES  # no vector that finds no register lies across two lines of the cache
     for argument in function.args:
         if isinstance(argument.type, ir.PointerType):
             argument.add_attribute("noalias")

@@ -90,7 +90,7 @@ class Number:
         """self + other and its rounding error, for |other| <= |self| or self = 0 (Dekker's fast two-sum)."""
         y = self.lift(other)
         total = self + y
-        return total, y - (total - self)
+        return total, (self - total) + y
 
     def times_exactly(self, other: Number | float) -> tuple[Number, Number]:
         """self * other and its rounding error."""
@@ -144,20 +144,22 @@ class Number:
     def integer(self, value: int) -> ir.Value:
         return ir.Constant(self.bits_type, value)
 
-    def polynomial(self, coefficients: Sequence[float]) -> Number:
-        """Horner's rule, highest power first.
+    def polynomial(self, coefficients: Sequence[float], last: int = 0) -> Number:
+        """A polynomial, highest power first.
 
-        Of a long one, all but the last steps, where rounding matters, are two in the square, neither of which waits for
-        the other.
+        By Estrin's scheme: neighbours are joined, so that few steps wait for others. The last steps, as many as are
+        given, are by Horner's rule, which rounds less often.
         """
-        steps = list(coefficients)
-        total = self.lift(steps.pop(0))
-        if len(coefficients) >= 10:
-            square = self * self
-            upper, steps = coefficients[:-2], list(coefficients[-2:])
-            even, odd = (square.polynomial(upper[::-1][start::2][::-1]) for start in (0, 1))
-            total = odd.times_plus(self, even)
-        for c in steps:
+        split = len(coefficients) - last
+        terms, power = [self.lift(c) for c in reversed(coefficients[:split])], self
+        while len(terms) > 3:
+            joined = [high.times_plus(power, low) for low, high in zip(terms[::2], terms[1::2], strict=False)]
+            terms = joined + terms[2 * len(joined) :]
+            power = power * power
+        total = terms.pop()
+        while terms:
+            total = total.times_plus(power, terms.pop())
+        for c in coefficients[split:]:
             total = total.times_plus(self, c)
         return total
 

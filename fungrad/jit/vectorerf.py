@@ -8,7 +8,7 @@ of its rounded coefficients.
 from __future__ import annotations
 
 from fungrad.jit.registers import DOUBLE, SINGLE, Number
-from fungrad.jit.vectorexp import exp_of_sum
+from fungrad.jit.vectorexp import exp_of_moderate_sum
 
 _LARGE = {DOUBLE: 6.0, SINGLE: 4.0}  # beyond this erf is 1
 
@@ -59,13 +59,14 @@ _FAR = {
         0.17900115118138996,
     ),
     SINGLE: (
-        0.002742749070858971,
-        -0.02507963778089453,
-        0.07160350390773605,
-        -0.15009834297159,
-        0.24560599224302346,
-        -0.32623367423291655,
-        0.17900114450585103,
+        0.0015493261768614456,
+        0.004665094527335907,
+        -0.024337653526757347,
+        0.07165749817456664,
+        -0.15011811326231994,
+        0.24560382210495477,
+        -0.3262335449133817,
+        0.17900115118131857,
     ),
 }
 
@@ -74,9 +75,9 @@ def erf(x: Number) -> Number:
     a, form = x.abs(), x.format
     z, z_low = x.times_exactly(x)
     # -1/4 is about the slope of the polynomial near 1, the only place where the rounding of z matters
-    near = x.times_plus(z_low.times_plus(-0.25, z.polynomial(_NEAR[form])), x)
+    near = x.times_plus(z_low.times_plus(-0.25, z.polynomial(_NEAR[form], last=4)), x)
     c = x.lift(_LARGE[form]).where(a.compare(">", _LARGE[form]), a)
     t = (c - 3.0) / (c + 3.0)
     square, square_low = c.times_exactly(c)
-    far = (-exp_of_sum(-square, -square_low)).times_plus(t.polynomial(_FAR[form]), 1.0)
+    far = (-exp_of_moderate_sum(-square, -square_low)).times_plus(t.polynomial(_FAR[form], last=1), 1.0)
     return far.with_sign_of(x).where(a.compare(">", 1.0), near)

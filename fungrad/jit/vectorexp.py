@@ -3,8 +3,8 @@
 exp: x = k log 2 + r with |r| <= log(2)/2, a polynomial in r, and scaling by 2**k in two steps, so that results below
 the smallest normal number come out right. The reduction uses fused multiply-add, so nothing is lost in it. expm1,
 logistic, sinh and cosh keep the rounding error of the exponential in a second number, which corrects what they make of
-it. tanh needs no correction: beyond 1, where it is 1 - 2/(exp(2|x|) + 1), the subtracted part is small; up to 1 it is
-a polynomial.
+it. tanh: with t = tanh(r) for small r, and |x| = k log(2)/2 + r it is ((1 - w) + (1 + w) t) / ((1 + w) + (1 - w) t),
+w = 2**-k; numerator and denominator are sums of two numbers, and the quotient is corrected by what rounding lost.
 """
 
 from __future__ import annotations
@@ -16,18 +16,14 @@ from fungrad.jit.registers import SINGLE, Number
 
 
 class _Tables(NamedTuple):
-    """What differs between the precisions. Polynomials are Chebyshev fits, highest power first.
-
-    The float32 one of tanh was improved by trying the neighbours of its rounded coefficients.
-    """
+    """What differs between the precisions. Polynomials are Chebyshev fits, highest power first."""
 
     ln2_high: float
     ln2_low: float
     top: float  # above this exp overflows, whatever is below it may not
     bottom: float  # below this exp is 0
     exp: tuple[float, ...]  # (exp(r) - 1 - r) / r**2 on |r| <= log(2)/2
-    exp_twice: tuple[float, ...]  # exp(2r) on |r| <= log(2)/4
-    tanh: tuple[float, ...]  # (tanh(x)/x - 1) / x**2 in x**2, on |x| <= 1
+    tanh: tuple[float, ...]  # (tanh(r)/r - 1) / r**2 in r**2, on |r| <= log(2)/4 + the shift below
     tanh_large: float  # beyond this tanh is 1
     sinh: tuple[float, ...]  # (sinh(x)/x - 1) / x**2 in x**2, on |x| < 1
 
@@ -50,37 +46,13 @@ _DOUBLE = _Tables(
         0.1666666666666667,
         0.5,
     ),
-    exp_twice=(
-        8.56665267264878e-06,
-        5.141546265386396e-05,
-        0.00028218648229221005,
-        0.0014109314777982175,
-        0.006349206355336541,
-        0.02539682543974463,
-        0.08888888888885602,
-        0.2666666666664365,
-        0.6666666666666667,
-        1.3333333333333337,
-        2.0,
-        2.0,
-        1.0,
-    ),
     tanh=(
-        2.5155023659382105e-08,
-        -2.6330772232959337e-07,
-        1.3791814499083342e-06,
-        -4.987760317520347e-06,
-        1.4606131676715378e-05,
-        -3.8389607893147334e-05,
-        9.646277743313181e-05,
-        -0.00023895705228738225,
-        0.0005899792946300052,
-        -0.0014558246920964941,
-        0.003592126679366341,
-        -0.008863235404578283,
-        0.02186948852912909,
-        -0.05396825396804637,
-        0.1333333333333309,
+        -0.0013872738163953355,
+        0.0035889363552714434,
+        -0.008863161483714719,
+        0.021869487652506927,
+        -0.053968253963226916,
+        0.1333333333333226,
         -0.3333333333333333,
     ),
     tanh_large=22.0,
@@ -100,43 +72,49 @@ _SINGLE = _Tables(
         0.16666666681623232,
         0.500000001346581,
     ),
-    exp_twice=(0.0891275271675877, 0.26762153838443875, 0.6666648745928085, 1.3333261620478392, 2.0, 2.0, 1.0),
-    tanh=(
-        0.00014279318565968424,
-        -0.0009235006873495877,
-        0.003206803696230054,
-        -0.008697854354977608,
-        0.021829554811120033,
-        -0.05396341159939766,
-        0.13333311676979065,
-        -0.3333333432674408,
-    ),
+    tanh=(-0.05286413610404443, 0.13331924237552012, -0.3333333065943019),
     tanh_large=10.0,
     sinh=tuple(1 / math.factorial(n) for n in range(11, 1, -2)),
 )
 
 _LOG2_E = 1.4426950408889634
+_SHIFT = 0.0116  # of the intervals that tanh is computed on
 
 
 def _tables(x: Number) -> _Tables:
     return _SINGLE if x.format is SINGLE else _DOUBLE
 
 
-def _powers(x: Number, factor: float, less: int = 0) -> tuple[Number, tuple[Number, Number]]:
-    """k, the integer nearest to x * factor, and two numbers whose product is 2**(k - less).
+class _Power:
+    """2**k with the integer k nearest to x * factor.
 
-    Two, because one may be beyond the range of exponents; multiplied one after the other, only the last multiplication
-    rounds. Adding a large number rounds to an integer, which then stands in the low bits; with the bias of the format
-    added too, a shift makes it an exponent.
+    As two factors, because one may be beyond the range of exponents; multiplied one after the other, only the last
+    multiplication rounds. Adding a large number rounds to an integer, which then stands in the low bits; with the bias
+    of the format added too, a shift makes it an exponent.
     """
+
+    def __init__(self, x: Number, factor: float, less: int = 0) -> None:
+        """2**(k - less), if that is given."""
+        b, form = x.b, x.format
+        magic = x.lift(form.round_magic + 2 * form.bias - less)
+        half = x.times_plus(0.5 * factor, form.round_magic + form.bias)
+        whole = x.times_plus(factor, magic)
+        shift = x.integer(form.mantissa)
+        self.k = whole - magic
+        self._first = x.from_bits(b.shl(half.bits(), shift))
+        self._second = x.from_bits(b.shl(b.sub(whole.bits(), half.bits()), shift))
+
+    def times(self, y: Number) -> Number:
+        """y 2**k."""
+        return y * self._first * self._second
+
+
+def _narrow_power(x: Number, factor: float, less: int = 0) -> tuple[Number, Number]:
+    """k, the integer nearest to x * factor, and 2**(k - less), which must be a normal number."""
     b, form = x.b, x.format
-    magic = x.lift(form.round_magic + 2 * form.bias - less)
-    half = x.times_plus(0.5 * factor, form.round_magic + form.bias)
-    whole = x.times_plus(factor, magic)
-    shift = x.integer(form.mantissa)
-    first = x.from_bits(b.shl(half.bits(), shift))
-    second = x.from_bits(b.shl(b.sub(whole.bits(), half.bits()), shift))
-    return whole - magic, (first, second)
+    magic = x.lift(form.round_magic + form.bias - less)
+    shifted = x.times_plus(factor, magic)
+    return shifted - magic, x.from_bits(b.shl(shifted.bits(), x.integer(form.mantissa)))
 
 
 def _clamped(x: Number) -> Number:
@@ -146,26 +124,25 @@ def _clamped(x: Number) -> Number:
     return x.lift(t.bottom).where(x.compare("<", t.bottom), x)
 
 
-def _reduced(x: Number, less: int = 0) -> tuple[Number, Number, tuple[Number, Number]]:
-    """r, low and the factors of 2**(k - less), with x = k log 2 + r + low, where low is the rounding error of r."""
+def _reduced(x: Number, k: Number) -> tuple[Number, Number]:
+    """x - k log 2 as a sum of two numbers, the second far smaller."""
     t = _tables(x)
-    k, powers = _powers(x, _LOG2_E, less)
-    exact = (-k).times_plus(t.ln2_high, x)
-    r = (-k).times_plus(t.ln2_low, exact)
-    return r, (-k).times_plus(t.ln2_low, exact - r), powers
+    return (-k).times_plus(t.ln2_high, x), k * -t.ln2_low
 
 
-def _near_one(r: Number, lost: Number) -> tuple[Number, Number]:
-    """exp(r + lost), rounded, and the rounding error."""
-    u = r + (r * r).times_plus(r.polynomial(_tables(r).exp), lost)
-    return r.lift(1.0).add_smaller(u)
+def _near_one(high: Number, low: Number) -> tuple[Number, Number]:
+    """exp(high + low), rounded, and the rounding error, for arguments up to log(2)/2 and low far smaller."""
+    r = high + low
+    u, u_low = high.add_smaller((r * r).times_plus(r.polynomial(_tables(r).exp), low))
+    total, rest = r.lift(1.0).add_smaller(u)
+    return total, rest + u_low
 
 
 def _exp_parts(x: Number, less: int = 0) -> tuple[Number, Number]:
     """exp(x) / 2**less and its rounding error, for a clamped x."""
-    r, lost, (first, second) = _reduced(x, less)
-    high, low = _near_one(r, lost)
-    return high * first * second, low * first * second
+    power = _Power(x, _LOG2_E, less)
+    high, low = _near_one(*_reduced(x, power.k))
+    return power.times(high), power.times(low)
 
 
 def exp(x: Number) -> Number:
@@ -176,9 +153,17 @@ def exp_of_sum(x: Number, more: Number) -> Number:
     """exp(x + more) for |more| far below |x|."""
     t = _tables(x)
     inside = x.b.and_(x.compare("<", t.top), x.compare(">", t.bottom))
-    r, lost, (first, second) = _reduced(_clamped(x))
-    high, low = _near_one(r, lost)
-    return (high + high.times_plus(more.where(inside, 0.0), low)) * first * second
+    c = _clamped(x)
+    power = _Power(c, _LOG2_E)
+    high, low = _reduced(c, power.k)
+    return power.times(_near_one(high, low + more.where(inside, 0.0))[0])
+
+
+def exp_of_moderate_sum(x: Number, more: Number) -> Number:
+    """The same where the result is neither infinite nor below the smallest normal number."""
+    k, power = _narrow_power(x, _LOG2_E)
+    high, low = _reduced(x, k)
+    return _near_one(high, low + more)[0] * power
 
 
 def exp2(x: Number) -> Number:
@@ -186,48 +171,58 @@ def exp2(x: Number) -> Number:
     limit, lowest = float(form.bias + 1), -float(form.bias + form.mantissa + 1)
     c = x.lift(limit).where(x.compare(">", limit), x)
     c = x.lift(lowest).where(c.compare("<", lowest), c)
-    whole, (first, second) = _powers(c, 1.0)
-    rest = c - whole
+    power = _Power(c, 1.0)
+    rest = c - power.k
     r, low = rest.times_exactly(t.ln2_high)
     u = r + (r * r).times_plus(r.polynomial(t.exp), rest.times_plus(t.ln2_low, low))
-    return (1.0 + u) * first * second
+    return power.times(1.0 + u)
 
 
 def expm1(x: Number) -> Number:
-    """2**k (exp(r) - 1) + (2**k - 1): both terms keep their small parts."""
-    t = _tables(x)
-    c = _clamped(x)
+    """2 (2**(k-1) (exp(r) - 1) + (2**(k-1) - 1/2)): both terms keep their small parts; 2**(k-1) is finite."""
+    t, form = _tables(x), x.format
+    c = x.lift(t.top).where(x.compare(">", t.top), x)
     c = x.lift(-40.0).where(c.compare("<", -40.0), c)  # there the result is -1
-    r, lost, (first, second) = _reduced(c)
-    square, square_low = r.times_exactly(r)
-    rest = 0.5 * square + (0.5 * square_low + (square * r).times_plus(r.polynomial(t.exp[:-1]), lost))
-    # exp(r) - 1 = r + rest
-    # for k near the top 2**k overflows; then -1 does not matter and the factor is applied last
-    scale = first * second
-    head, head_lost = scale.add_exactly(-1.0)
-    total, total_lost = head.add_exactly(scale * r)
-    small = total + ((head_lost + total_lost) + scale * rest)
-    large = (1.0 + (r + rest)) * first * second
-    result = large.where(c.compare(">", 0.97 * t.top), small)
-    return x.where(x.compare("==", 0.0), result)  # keeps the sign of zero
+    k, scale = _narrow_power(c, _LOG2_E, less=1)
+    high, low = _reduced(c, k)
+    r, lost = high.add_smaller(low)
+    rest = (r * r).times_plus(r.polynomial(t.exp, last=1), lost.times_plus(r, lost))  # exp(r + lost) - 1 = r + rest
+    head, head_lost = scale.add_smaller(-0.5)
+    total, total_lost = head.add_smaller(scale * r)
+    result = 2.0 * (total + scale.times_plus(rest, head_lost + total_lost))
+    return x.where(x.abs().compare("<", 2.0 ** -(form.mantissa + 2)), result)
 
 
 def tanh(x: Number) -> Number:
-    """A polynomial up to 1, else 1 - 2 / (exp(2|x|) + 1)."""
     t = _tables(x)
     a = x.abs()
-    z = x * x
-    near = (x * z).times_plus(z.polynomial(t.tanh), x)
     c = x.lift(t.tanh_large).where(a.compare(">", t.tanh_large), a)
-    k, (first, second) = _powers(c, 2 * _LOG2_E)
-    r = (-k).times_plus(0.5 * t.ln2_low, (-k).times_plus(0.5 * t.ln2_high, c))
-    far = 1.0 - 2.0 / (1.0 + r.polynomial(t.exp_twice) * first * second)
-    return far.where(a.compare(">=", 1.0), near).with_sign_of(x)  # near gives 0.0 for -0.0
+    k, w = _narrow_power(c - _SHIFT, -2 * _LOG2_E)  # k as above but for the sign
+    high, low = k.times_plus(0.5 * t.ln2_high, c), k * (0.5 * t.ln2_low)
+    r = high + low
+    z = r * r
+    rest = (z * r).times_plus(z.polynomial(t.tanh), low)  # t = high + rest
+    plus = 1.0 + w
+    minus = w.times_plus(-2.0, plus)  # 1 - w, multiplied like 1 + w by what rounding made of that
+
+    # with the shift (1 - w)/2 <= top, so that constant - total is exact
+    def linear(constant: Number, slope: Number) -> tuple[Number, Number]:
+        """constant + slope t."""
+        total = slope.times_plus(high, constant)
+        return total, slope.times_plus(rest, slope.times_plus(high, constant - total))
+
+    top, top_low = linear(minus, plus)
+    bottom, bottom_low = linear(plus, minus)
+    inverse = 1.0 / (bottom + bottom_low)
+    quotient = top * inverse
+    lost = (-quotient).times_plus(bottom, top) + (-quotient).times_plus(bottom_low, top_low)
+    return lost.times_plus(inverse, quotient).with_sign_of(x)
 
 
 def logistic(x: Number) -> Number:
     """e / (1 + e) or 1 / (1 + e) with e = exp(-|x|), the quotient corrected by what rounding lost."""
-    high, low = _exp_parts(_clamped(-x.abs()))
+    c = -x.abs()
+    high, low = _exp_parts(x.lift(_tables(x).bottom).where(c.compare("<", _tables(x).bottom), c))
     total, rest = x.lift(1.0).add_smaller(high)
     rest = rest + low
     positive = x.compare(">=", 0.0)

@@ -34,15 +34,21 @@ _LOG10_2 = (0.3010299956639812, -2.8037281277851704e-18)
 
 
 def split(x: Number) -> tuple[Number, Number]:
-    """m in [sqrt(1/2), sqrt(2)) and k with x = 2**k m, for positive, finite x."""
+    """m in [sqrt(1/2), sqrt(2)) and k with x = 2**k m, for positive, finite x.
+
+    With the bits of sqrt(1/2) taken away the exponent is k; a bias keeps it positive, since there are instructions for
+    logical shifts only.
+    """
     b, form = x.b, x.format
     small = x.compare("<", 2.0 ** (1 - form.bias))  # subnormal
     shift = form.mantissa + 1
     normal = (x * 2.0**shift).where(small, x).bits()
-    above = b.sub(normal, x.lift(0.7071067811865476).bits())
-    k = b.ashr(above, x.integer(form.mantissa))
-    m = x.from_bits(b.sub(normal, b.shl(k, x.integer(form.mantissa))))
-    return m, float_of(x, k) + x.lift(-float(shift)).where(small, 0.0)
+    root, mantissa = x.lift(0.7071067811865476).bits(), x.integer(form.mantissa)
+    above = b.add(b.sub(normal, root), x.integer(form.bias << form.mantissa))
+    m = x.from_bits(b.add(b.and_(above, x.integer((1 << form.mantissa) - 1)), root))
+    magic = form.round_magic
+    k = x.from_bits(b.add(b.lshr(above, mantissa), x.lift(magic).bits()))
+    return m, k - x.lift(magic + form.bias + shift).where(small, magic + form.bias)
 
 
 def float_of(x: Number, k: ir.Value) -> Number:

@@ -88,12 +88,15 @@ def two_over_pi_table() -> Any:
 
 
 def _reduce_moderate(x: Number) -> tuple[Number, Number, ir.Value]:
-    """r, its low part and the quadrant of x, for |x| below the limit."""
+    """r, its low part and the quadrant of x, for 0 <= x up to the limit.
+
+    The fast sum is exact though the product may be larger: what it is taken from has no bits below the product's.
+    """
     first, second, third = _HALF_PI[x.format]
     k, quadrant = x.rounded(_TWO_OVER_PI)
     exact = (-k).times_plus(first, x)
     product, lost = k.times_exactly(second)
-    r, low = exact.add_exactly(-product)
+    r, low = exact.add_smaller(-product)
     return r, (-k).times_plus(third, low - lost), quadrant
 
 
@@ -137,17 +140,13 @@ def _table(module: ir.Module) -> ir.Value:
 
 
 def _reduce_any(x: Number) -> tuple[Number, Number, ir.Value]:
-    """r, its low part and the quadrant of any x, in double precision; r is nan if x is infinite or nan."""
-    b, wide = x.b, x.widened()
-    a = wide.abs()
+    """r, its low part and the quadrant of any x >= 0, in double precision; r is nan if x is infinite or nan."""
+    b, a = x.b, x.widened()
     small = a.compare("<", _LIMIT[DOUBLE])
     near, far = _reduce_moderate(a), _reduce_large(a)
     r, low = near[0].where(small, far[0]), near[1].where(small, far[1])
     quadrant = b.select(small, near[2], far[2])
-    negative = b.icmp_signed("<", wide.bits(), wide.integer(0))
     r = r.where(a.compare("<", np.inf), np.nan)
-    r, low = (-r).where(negative, r), (-low).where(negative, low)
-    quadrant = b.select(negative, b.sub(wide.integer(0), quadrant), quadrant)
     if x.format is DOUBLE:
         return r, low, quadrant
     narrow = r.narrowed()
@@ -155,11 +154,12 @@ def _reduce_any(x: Number) -> tuple[Number, Number, ir.Value]:
 
 
 def _reduce(x: Number, assume: Assume | None) -> tuple[Number, Number, ir.Value]:
-    """x = quadrant pi/2 + r + low."""
+    """|x| = quadrant pi/2 + r + low."""
+    a = x.abs()
     if assume is None:
-        return _reduce_any(x)
-    assume.never(x.abs().compare(">=", _LIMIT[x.format]), x.format.bits)
-    return _reduce_moderate(x)
+        return _reduce_any(a)
+    assume.at_most(a, _LIMIT[x.format])
+    return _reduce_moderate(a)
 
 
 def _sine(r: Number, low: Number) -> tuple[Number, Number]:
@@ -180,24 +180,29 @@ def _odd(x: Number, quadrant: ir.Value) -> ir.Value:
     return x.b.trunc(quadrant, ir.IntType(1))
 
 
-def _negated(x: Number, quadrant: ir.Value) -> Number:
-    """-x in the third and fourth quadrant."""
-    sign = x.b.shl(x.b.and_(quadrant, x.integer(2)), x.integer(x.format.bits - 2))
-    return x.from_bits(x.b.xor(x.bits(), sign))
+def _with_sign(x: Number, bits: ir.Value) -> Number:
+    """x, negated if the highest bit is set."""
+    b = x.b
+    return x.from_bits(b.xor(x.bits(), b.and_(bits, x.integer(1 << (x.format.bits - 1)))))
+
+
+def _lower_half(x: Number, quadrant: ir.Value) -> ir.Value:
+    """The highest bit is set in the third and fourth quadrant."""
+    return x.b.shl(quadrant, x.integer(x.format.bits - 2))
 
 
 def sin(x: Number, assume: Assume | None = None) -> Number:
     r, low, quadrant = _reduce(x, assume)
     (sine, sine_low), (cosine, cosine_low) = _sine(r, low), _cosine(r, low)
-    result = _negated((cosine + cosine_low).where(_odd(x, quadrant), sine + sine_low), quadrant)
-    return x.where(x.compare("==", 0.0), result)  # keeps the sign of zero
+    result = (cosine + cosine_low).where(_odd(x, quadrant), sine + sine_low)
+    return _with_sign(result, x.b.xor(_lower_half(x, quadrant), x.bits()))
 
 
 def cos(x: Number, assume: Assume | None = None) -> Number:
     r, low, quadrant = _reduce(x, assume)
     (sine, sine_low), (cosine, cosine_low) = _sine(r, low), _cosine(r, low)
     result = (sine + sine_low).where(_odd(x, quadrant), cosine + cosine_low)
-    return _negated(result, x.b.add(quadrant, x.integer(1)))
+    return _with_sign(result, _lower_half(x, x.b.add(quadrant, x.integer(1))))
 
 
 def tan(x: Number, assume: Assume | None = None) -> Number:
@@ -214,4 +219,4 @@ def tan(x: Number, assume: Assume | None = None) -> Number:
     inverse = 1.0 / bottom
     quotient = top * inverse
     lost = (-quotient).times_plus(bottom, top) + (top_low - quotient * bottom_low)
-    return x.where(x.compare("==", 0.0), lost.times_plus(inverse, quotient))
+    return _with_sign(lost.times_plus(inverse, quotient), x.bits())

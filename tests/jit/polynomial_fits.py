@@ -58,11 +58,11 @@ def fits() -> dict[str, Fit]:
             lambda _: (-half_log, half_log),
             lambda r: r * r,
         ),
-        "exp twice": Fit(
-            _tables("exp_twice"), lambda r: mpmath.exp(2 * r), lambda _: (-half_log / 2, half_log / 2), lambda r: 1
-        ),
         "tanh": Fit(
-            _tables("tanh"), _of_square(lambda x: (mpmath.tanh(x) / x - 1) / x**2), lambda _: (0, 1), lambda z: z
+            _tables("tanh"),
+            _of_square(lambda x: (mpmath.tanh(x) / x - 1) / x**2),
+            lambda _: (0, (half_log / 2 + vectorexp._SHIFT) ** 2),
+            lambda z: z,
         ),
         "log": Fit(vectorlog._SERIES, series, lambda _: (0, square_of_s), lambda z: z / 2),
         "pow": Fit(

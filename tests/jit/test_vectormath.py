@@ -53,7 +53,9 @@ def edges(dtype):
     overflow = [88.5, 88.72, 88.8, 89, 103, 104, 127.5, 128, 149, 150]
     overflow += [709.7, 709.79, 710, 710.4, 710.5, 745, 746, 1074, 1075]
     values = [0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, 0.5, -0.5, float(limits.max), -float(limits.max)]
-    return np.array([*values, *near, *overflow, *[-e for e in overflow]], dtype)
+    nans = np.random.default_rng(0).integers(1, 1 << limits.nmant, 16) | limits.maxexp * 2 - 1 << limits.nmant
+    nans = nans.astype(f"u{limits.bits // 8}").view(dtype)  # with any bits that a nan may have
+    return np.concatenate([np.array([*values, *near, *overflow, *[-e for e in overflow]], dtype), nans])
 
 
 @pytest.mark.parametrize("moderate", [True, False])
