@@ -104,7 +104,7 @@ def replaced(body: Sequence[Statement], new: dict[Buffer, Buffer]) -> list[State
     def changed(x: Any) -> Any:
         if isinstance(x, Buffer):
             return buffer(x)
-        if isinstance(x, tuple | list):
+        if type(x) in (tuple, list):
             return type(x)([changed(y) for y in x])
         if is_dataclass(x) and not isinstance(x, type) and type(x).__module__ == Loop.__module__:
             return replace(x, **{f.name: changed(getattr(x, f.name)) for f in fields(x)})

@@ -23,6 +23,7 @@ from fungrad.jit.inline import CHEAP
 from fungrad.jit.lower import Lowering
 from fungrad.jit.lower_nest import equations_in
 from fungrad.jit.lower_table import MOVEMENTS, REDUCTIONS, STAGES, is_pointwise, is_reduction, obstacle
+from fungrad.jit.product_sum import ProductSum
 from fungrad.primitives.contract import Dot
 from fungrad.primitives.index import Scatter, ScatterAdd
 from fungrad.primitives.reduce import CumSum
@@ -116,7 +117,7 @@ def why_alone(eqn: Equation) -> str:
     if host:
         return f"a call to NumPy: {host}"
     match eqn.op:
-        case Dot():
+        case Dot() | ProductSum():
             return "a matrix product takes and gives whole matrices"
         case Inline():
             return "the equations inside it follow"

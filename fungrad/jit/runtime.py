@@ -82,13 +82,16 @@ class Compiled:
     def code(self) -> Code:
         """The machine code, made at the first need."""
         with LOCK:  # compile once, also if several threads arrive together
+            import logging  # noqa: F401  for `log`: first imported under the lock, see `forks`
+
             from fungrad.jit.compiler import code_of
 
-            if self._code is None:
-                self._code = code_of(self.program, self.phases)
-                arguments = {b.name: b.type for b in self.program.inputs}
-                log(self.origin, arguments, self.phases, self._code.cached)
-        return self._code
+            code, is_new = self._code, self._code is None
+            if code is None:
+                code = self._code = code_of(self.program, self.phases)
+        if is_new:  # not under the lock: a fork first takes that of `logging`, then ours
+            log(self.origin, {b.name: b.type for b in self.program.inputs}, self.phases, code.cached)
+        return code
 
     @cached_property
     def dispatcher(self) -> Any:

@@ -281,8 +281,7 @@ class _Pool:
         b.cbranch(self.exchanged(BUSY, I64(0), I64(1)), busy, alone)
 
         b.position_at_end(busy)
-        asleep = b.or_(b.icmp_signed(">", self.load(SLEEPING), I64(0)), b.icmp_signed("<", self.load(STARTED), helpers))
-        with b.if_then(asleep, likely=False):
+        with b.if_then(self.too_few_awake(helpers), likely=False):
             debt = b.add(self.load(DEBT), cost)
             worth = b.icmp_signed(">", debt, I64(WAKE_WORK))
             self.store(DEBT, b.select(worth, I64(0), debt))
@@ -299,7 +298,7 @@ class _Pool:
         for word, value in ((ROUND, round), (TABLE, table), (COUNT, count), (HELPERS, helpers), (DONE, I64(0))):
             self.store(word, value)
         self.store(LEFT, count)
-        with b.if_then(b.icmp_signed(">", self.load(SLEEPING), I64(0)), likely=False):
+        with b.if_then(self.too_few_awake(helpers), likely=False):
             self.call("pthread_mutex_lock", self.at(MUTEX))
             self.call("pthread_cond_broadcast", self.at(WAKE))
             self.call("pthread_mutex_unlock", self.at(MUTEX))
@@ -318,6 +317,9 @@ class _Pool:
 
         self.while_(lambda: b.icmp_signed("<", b.load(index), count), one)
         b.ret_void()
+
+    def too_few_awake(self, helpers: ir.Value) -> ir.Value:
+        return self.b.icmp_signed("<", self.b.sub(self.load(STARTED), self.load(SLEEPING)), helpers)
 
     def start(self, work: ir.Function, created: ir.Value) -> None:
         """One more worker. If there can be none, the count says so all the same: the caller takes all rounds."""
