@@ -43,10 +43,12 @@ ROUND, TABLE, COUNT, HELPERS = 16, 17, 18, 19  # of the rounds; how many workers
 DONE = 24  # rounds that workers have completed
 SLEEPING = 32
 STARTED, DEBT, RESTING, REST = 40, 41, 42, 43  # workers; work that was done alone; until when, and how long
+CALLER = 44  # its core
 MUTEX, WAKE = 48, 64
 WORDS = 80
+CORES = 128  # bytes of a set of cores
 
-I1, I32, I64, VOID = ir.IntType(1), ir.IntType(32), ir.IntType(64), ir.VoidType()
+I1, I8, I32, I64, VOID = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.VoidType()
 _ROUND = ir.FunctionType(VOID, [I64, I64])
 _MONOTONIC = 6 if sys.platform == "darwin" else 1
 
@@ -92,6 +94,9 @@ _FUNCTIONS: dict[str, tuple[ir.Type, list[ir.Type]]] = {
     "pthread_cond_broadcast": (I32, [I64]),
     "clock_gettime": (I32, [I32, I64]),
     "sched_yield": (I32, []),
+    "sched_getcpu": (I32, []),
+    "sched_getaffinity": (I32, [I32, I64, I64]),
+    "sched_setaffinity": (I32, [I32, I64, I64]),
 }
 
 
@@ -116,6 +121,7 @@ class _Pool:
         self.b = ir.IRBuilder(function.append_basic_block("entry"))
         self.state = self.b.ptrtoint(function.module.globals[_STATE], I64)
         self.clock = self.b.alloca(ir.ArrayType(I64, 2))
+        self.cores = [self.b.alloca(ir.ArrayType(I64, CORES // 8)) for _ in range(2)]
 
     # -- vocabulary --------------------------------------------------------------------------------------------------
 
@@ -241,6 +247,7 @@ class _Pool:
             with b.if_then(b.icmp_unsigned("==", b.load(idle_since), I64(0))):
                 b.store(self.now(), idle_since)
             self.spin_until(lambda: b.icmp_unsigned("!=", self.load(LEFT), I64(0)), 64)
+            self.call("sched_yield")  # the caller may be on the same core
             idle = b.sub(self.now(), b.load(idle_since))
             with b.if_then(b.icmp_signed(">", idle, I64(SPIN)), likely=False):
                 self.sleep()
@@ -261,6 +268,23 @@ class _Pool:
         )
         self.add(SLEEPING, -1)
         self.call("pthread_mutex_unlock", self.at(MUTEX))
+        if sys.platform == "linux":
+            self.move_away()
+
+    def move_away(self) -> None:
+        """Leave the core of the caller, where the system likes to wake a thread and leaves it for milliseconds."""
+        b = self.b
+        before, without = (b.bitcast(self.cores[i], I8.as_pointer()) for i in (0, 1))
+        here = self.call("sched_getcpu")
+        with b.if_then(b.icmp_signed("==", b.sext(here, I64), self.load(CALLER)), likely=False):
+            addresses = [b.ptrtoint(cores, I64) for cores in (before, without)]
+            failed = [self.call("sched_getaffinity", I32(0), I64(CORES), x) for x in addresses]
+            with b.if_then(b.icmp_signed("==", b.or_(*failed), I32(0))):
+                place = b.gep(without, [b.sext(b.sdiv(here, I32(8)), I64)])
+                bit = b.shl(I8(1), b.trunc(b.srem(here, I32(8)), I8))
+                b.store(b.and_(b.load(place, typ=I8), b.not_(bit)), place)
+                for x in reversed(addresses):  # the first fails, and changes nothing, if there is no other core
+                    self.call("sched_setaffinity", I32(0), I64(CORES), x)
 
     def run(self, work: ir.Function) -> None:
         b = self.b
@@ -299,6 +323,8 @@ class _Pool:
             self.store(word, value)
         self.store(LEFT, count)
         with b.if_then(self.too_few_awake(helpers), likely=False):
+            if sys.platform == "linux":
+                self.store(CALLER, b.sext(self.call("sched_getcpu"), I64))
             self.call("pthread_mutex_lock", self.at(MUTEX))
             self.call("pthread_cond_broadcast", self.at(WAKE))
             self.call("pthread_mutex_unlock", self.at(MUTEX))
@@ -348,9 +374,9 @@ class _Pool:
 
             def wait() -> None:
                 self.spin_until(lambda: b.not_(unfinished()), 64)
+                self.call("sched_yield")
                 with b.if_then(b.icmp_signed(">", b.sub(self.now(), since), patience), likely=False):
                     b.store(ir.Constant(I1, 1), late)
-                    self.call("sched_yield")
 
             self.while_(unfinished, wait)
             with b.if_then(b.load(late, typ=I1), likely=False):
