@@ -43,6 +43,7 @@ def cost(problem: Problem, options: Options) -> tuple[float, float]:
     alone, both = library.jit(f), library.jit(library.value_and_grad(f))
 
     def call(f: Any) -> Any:
+        f(*arguments)  # compiles
         return calls(lambda: f(*arguments))
 
     times = in_turns({"f": call(alone), "both": call(both)}, options.quick, budget=1.0)
