@@ -27,6 +27,7 @@ from typing import Any
 from llvmlite import ir
 
 from fungrad.compilation import Phases
+from fungrad.jit.native_math import libc_address
 
 RUN, RESET = "fungrad_pool_run", "fungrad_pool_reset"
 
@@ -68,7 +69,9 @@ def address_of_run() -> int:
 
     state = (ctypes.c_int64 * (WORDS + 8))()
     start = -(-ctypes.addressof(state) // 64) * 64
-    pool, _ = library(RUN, [RUN, RESET], emit_pool, lambda name: start if name == _STATE else _libc(name), Phases())
+    pool, _ = library(
+        RUN, [RUN, RESET], emit_pool, lambda name: start if name == _STATE else libc_address(name), Phases()
+    )
     for kept in (state, pool):  # for ever: workers use them until the process has ended
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
     reset = ctypes.CFUNCTYPE(None)(pool.address(RESET))
@@ -76,10 +79,6 @@ def address_of_run() -> int:
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=reset)
     return pool.address(RUN)
-
-
-def _libc(name: str) -> int:
-    return ctypes.cast(getattr(ctypes.CDLL(None), name), ctypes.c_void_p).value or 0
 
 
 _STATE = "fungrad_pool_state"
