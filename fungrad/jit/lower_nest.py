@@ -117,17 +117,17 @@ class NestLowering:
             self._finish(self.accumulations.pop(eqn), scope)
 
     def _share(
-        self, nest: Nest, level: int, rounds: range, total: int, scope: Scope, emit: Callable[[Expr, Expr, Scope], None]
+        self, nest: Nest, level: int, rounds: range, of: int, scope: Scope, emit: Callable[[Expr, Expr, Scope], None]
     ) -> None:
         """Emit rounds: all at once, or in chunks that any thread may run, if they are worth it.
 
         Args:
             nest, level, scope: the loop.
             rounds: those of its rounds, or of blocks of them, that are meant.
-            total: how many there are.
+            of: how many there are.
             emit: appends those between two bounds to a scope.
         """
-        work = 0 if level else self._work(nest) * len(rounds) // max(1, total)
+        work = 0 if level else self._work(nest) * len(rounds) // max(1, of)
         chunks = min(MAX_CHUNKS, work // CHUNK_WORK, len(rounds))
         if chunks < 2 or self.state.chunk is not None:
             emit(literal(rounds.start), literal(rounds.stop), scope)
