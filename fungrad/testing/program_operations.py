@@ -16,30 +16,33 @@ from hypothesis import strategies as st
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
 UNARY = (
-    "np.sin({0})", "np.cos({0})", "np.tanh({0})", "np.exp(-np.abs({0}))", "np.exp(np.minimum({0}, 1.7))",
-    "np.expm1(0.4 * np.sin({0}))", "np.exp2(np.cos({0}))", "np.log(np.abs({0}) + 0.53)", "np.log1p({0} * {0})",
-    "np.log2({0} * {0} + 0.31)", "np.log10(np.abs({0}) + 0.71)", "np.sqrt({0} * {0} + 0.37)",
-    "np.cbrt(np.abs({0}) + 0.23)", "np.square({0})", "-{0}", "np.abs({0})", "np.reciprocal(np.abs({0}) + 0.61)",
+    "np.sin({0})", "np.cos({0})", "np.tanh({0})", "np.exp(-np.abs({0} - 0.0173))", "np.exp(np.minimum({0}, 1.7))",
+    "np.expm1(0.4 * np.sin({0}))", "np.exp2(np.cos({0}))", "np.log(np.abs({0} - 0.0173) + 0.53)", "np.log1p({0} * {0})",
+    "np.log2({0} * {0} + 0.31)", "np.log10(np.abs({0} - 0.0173) + 0.71)", "np.sqrt({0} * {0} + 0.37)",
+    "np.cbrt(np.abs({0} - 0.0173) + 0.23)", "np.square({0})", "-{0}", "np.abs({0} - 0.0173)",
+    "np.reciprocal(np.abs({0} - 0.0173) + 0.61)",
     "np.arctan({0})", "np.arcsin(0.87 * np.sin({0}))", "np.arccos(0.87 * np.cos({0}))", "np.arcsinh({0})",
-    "np.arccosh(np.abs({0}) + 1.43)", "np.arctanh(0.83 * np.tanh({0}))", "np.sinh(np.sin({0}))",
+    "np.arccosh(np.abs({0} - 0.0173) + 1.43)", "np.arctanh(0.83 * np.tanh({0}))", "np.sinh(np.sin({0}))",
     "np.cosh(np.cos({0}))", "np.tan(0.71 * np.sin({0}))", "np.maximum({0}, 0.37)", "np.minimum({0}, -0.29)",
     "np.clip({0}, -0.83, 0.91) * 1.07", "np.where({0} > 0.47, {0}, 0.31 * {0})",
-    "np.where({0} > 0.13, {0}, np.sin({0}))", "np.sinc(0.31 + np.abs({0}))", "np.floor({0} * 1.37 + 0.19) * 0.43",
+    "np.where({0} > 0.13, {0}, np.sin({0}))", "np.sinc(0.31 + np.abs({0} - 0.0173))",
+    "np.floor({0} * 1.37 + 0.19) * 0.43",
     "np.rint({0} * 2.11 + 0.17) * 0.29", "np.sign({0} - 0.27)", "{0} + 0.73", "{0} * -1.19", "1.27 - {0}",
-    "{0} / 1.61", "0.87 / ({0} * {0} + 0.67)", "{0} ** 2", "{0} ** 3", "(np.abs({0}) + 0.41) ** 1.3",
+    "{0} / 1.61", "0.87 / ({0} * {0} + 0.67)", "{0} ** 2", "{0} ** 3", "(np.abs({0} - 0.0173) + 0.41) ** 1.3",
     "stop_gradient({0}) * {0}", "np.remainder({0} + 0.21, 0.77)", "np.fmod({0} + 0.21, 0.77)", "np.nan_to_num({0})",
-    "np.deg2rad({0} * 30.0)", "np.square({0} - np.mean({0}))", "{0} / (np.max(np.abs({0})) + 0.33)",
+    "np.deg2rad({0} * 30.0)", "np.square({0} - np.mean({0}))", "{0} / (np.max(np.abs({0} - 0.0173)) + 0.33)",
 )  # fmt: skip
 """Of one float."""
 
 BINARY = (
     *["{0} + {1}", "{0} - {1}", "{0} * {1}"] * 3,
-    "{0} / (np.abs({1}) + 0.57)", "{0} / ({1} * {1} + 0.43)", "np.maximum({0}, {1} - 0.23)",
+    "{0} / (np.abs({1} - 0.0173) + 0.57)", "{0} / ({1} * {1} + 0.43)", "np.maximum({0}, {1} - 0.23)",
     "np.minimum({0}, {1} + 0.19)", "np.fmax({0}, {1} + 0.29)", "np.where({0} < {1} + 0.37, {0}, np.cos({1}))",
-    "np.arctan2({0}, np.abs({1}) + 0.47)", "np.hypot({0}, np.abs({1}) + 0.39)", "np.logaddexp({0}, {1})",
-    "np.copysign({0}, {1} - 0.41)", "(np.abs({0}) + 0.59) ** np.sin({1})",
-    "np.power(np.abs({0}) + 0.45, np.tanh({1}))", "np.fmod({0} + 0.33, np.abs({1}) + 0.93)",
-    "np.remainder({0} + 0.33, np.abs({1}) + 0.93)", "{0} * np.sin({1})",
+    "np.arctan2({0}, np.abs({1} - 0.0173) + 0.47)", "np.hypot({0}, np.abs({1} - 0.0173) + 0.39)",
+    "np.logaddexp({0}, {1})",
+    "np.copysign({0} + 0.0119, {1} - 0.41)", "(np.abs({0} - 0.0173) + 0.59) ** np.sin({1})",
+    "np.power(np.abs({0} - 0.0173) + 0.45, np.tanh({1}))", "np.fmod({0} + 0.33, np.abs({1} - 0.0173) + 0.93)",
+    "np.remainder({0} + 0.33, np.abs({1} - 0.0173) + 0.93)", "{0} * np.sin({1})",
     "np.clip({0}, np.minimum({1} - 0.07, 0.11), 1.31) * 1.09", "np.stack([{0} * {1}, {0} - {1}]).sum(axis=0)",
     "{0} * stop_gradient({1})", "np.logaddexp2({0}, {1})", "np.fmin({0}, {1} - 0.31)",
 )  # fmt: skip
