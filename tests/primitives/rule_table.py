@@ -7,17 +7,23 @@ and nothing else may be declared.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 from hypothesis import HealthCheck, Phase, find, settings
 
+from fungrad import debug, make_graph
 from fungrad.errors import FungradError
-from fungrad.ir.graph import Equation, Var
+from fungrad.extend import njit_primitive
+from fungrad.extend.kernel_call import KernelCall
+from fungrad.ir.graph import Equation, Graph, Var
 from fungrad.ir.primitive import Primitive
 from fungrad.ir.types import array_type, type_of
 from fungrad.jit.call import Call
+from fungrad.jit.checked_gather import check_gathers
 from fungrad.jit.lower_table import POINTWISE, REDUCTIONS, STAGES, is_native
 from fungrad.jit.product_sum import ProductSum
 from fungrad.primitives.contract import Dot
@@ -62,7 +68,11 @@ HOLES: dict[tuple[str, str], str] = {
     ),
     ("Dot", "native"): "of booleans " + RARE,
     ("ArgSort", "native"): "sorting is left to NumPy, which is called from compiled code",
-    **{("ProductSum", rule): COMPILED for rule in ("jvp", "vjp", "batch")},
+    **{(name, rule): COMPILED for name in ("ProductSum", "Pick") for rule in ("jvp", "vjp", "batch")},
+    **{("Positions", rule): COMPILED for rule in ("jvp", "vjp", "batch", "derivative")},
+    ("Callback", "derivative"): "it has no results",
+    ("Callback", "native"): "calling Python is what it is for",
+    **{("KernelCall", rule): "only in compiled programs" for rule in ("infer", "jvp", "vjp", "batch", "native")},
     ("KeptCustomVjp", "infer"): "only on tapes, where its results are known",
     ("KeptCustomVjp", "evaluate"): "only on tapes, where its results are known",
     ("KeptCustomVjp", "batch"): "only on tapes, which are walked, not batched; in graphs CustomVjp takes its place",
@@ -117,10 +127,35 @@ def _applications(name: str) -> Iterator[Equation]:
             yield Equation(used, tuple(map(Var, types)), (Var(out),))
 
 
-def _product_sum() -> Equation:
+def _product_sum() -> list[Equation]:
     op = ProductSum(Dot((1,), (0,)))
     types = [array_type(shape, np.dtype(np.float64)) for shape in ((2, 3), (3, 4), (2, 4), ())]
-    return Equation(op, tuple(map(Var, types)), (Var(op.infer(*types)),))
+    return [Equation(op, tuple(map(Var, types)), (Var(op.infer(*types)),))]
+
+
+@njit_primitive
+@numba.njit
+def _cube(x):
+    return x * x * x
+
+
+@partial(njit_primitive, out=lambda x: x)
+@numba.njit
+def _fill(x, out):
+    out[:] = 2 * x
+
+
+def _traced(f: Callable[..., Any], *args: Any) -> Graph:
+    return make_graph(f)(*args)
+
+
+def _others() -> dict[type[Primitive], Sequence[Equation]]:
+    """Applications of the classes that have no examples: those of users' functions, and those of the compiler."""
+    x = np.arange(3.0)
+    user = [_traced(_cube, x), _traced(_fill, x), _traced(lambda x: debug.print("{}", x), x)]
+    picked = check_gathers(_traced(lambda x, i: x[i], x, np.array([0, 2])))
+    found = {type(eqn.op): [eqn] for graph in (*user, picked) for eqn in graph.equations}
+    return {**found, KernelCall: [], ProductSum: _product_sum(), KeptCustomVjp: []}
 
 
 def _native(name: str, applications: Sequence[Equation]) -> tuple[str, bool]:
@@ -158,13 +193,26 @@ def lines() -> list[Line]:
     for name in [*(name for name in EXAMPLES if name not in ROWS), *REGIONS]:
         applications = list(_applications(name))
         found.append(_class_line(name, type(applications[0].op), applications))
-    found.append(_class_line("ProductSum", ProductSum, [_product_sum()]))
-    found.append(_class_line("KeptCustomVjp", KeptCustomVjp, []))
+    found += [_class_line(cls.__name__, cls, applications) for cls, applications in _others().items()]
+    forgotten = _concrete_names() - {line.name for line in found} - {"Elementwise"}
+    assert not forgotten, f"without a line: {sorted(forgotten)}"
     missing = {(line.name, hole) for line in found for hole in line.holes}
     undeclared, stale = missing - HOLES.keys(), HOLES.keys() - missing
     assert not undeclared, f"not declared in HOLES: {sorted(undeclared)}"
     assert not stale, f"declared in HOLES, but not missing: {sorted(stale)}"
     return found
+
+
+def _subclasses(cls: type) -> Iterator[type]:
+    for derived in cls.__subclasses__():
+        yield derived
+        yield from _subclasses(derived)
+
+
+def _concrete_names() -> set[str]:
+    """The names of the library's primitives from which no other is derived."""
+    found = [cls for cls in _subclasses(Primitive) if cls.__module__.startswith("fungrad.")]
+    return {cls.__name__ for cls in found} - {base.__name__ for cls in found for base in cls.__mro__[1:]}
 
 
 HEAD = """\
