@@ -26,6 +26,7 @@ _FUNCTIONS: dict[str, tuple[ir.Type, list[ir.Type]]] = {  # results and paramete
     "PyErr_Occurred": (I64, []),
     "PyEval_SaveThread": (I64, []),
     "PyEval_RestoreThread": (VOID, [I64]),
+    "PyObject_CallNoArgs": (I64, [I64]),
     "PyTuple_New": (I64, [I64]),
     "PyTuple_SetItem": (I32, [I64, I64, I64]),
     "PyList_GetItem": (I64, [I64, I64]),
@@ -222,12 +223,17 @@ class _Call:
         kind = self.load(record, 8 * at.KIND)
         found = b.alloca(I64)
         b.store(slot, found)
-        with b.if_then(self.is_(kind, at.ARRAY)):
-            rank, shape = self.load(record, 8 * at.NDIM), self.load(record, 8 * at.SHAPE)
-            array = self.new_array(self.load(record, 8 * at.DTYPE), b.trunc(rank, I32), shape)
+
+        def keep(array: ir.Value) -> None:
             self.failure_if(self.is_(array, 0), results)
             self.call("PyTuple_SetItem", results, i, array)
             b.store(self.load(array, at.DATA), found)
+
+        with b.if_then(self.is_(kind, at.ARRAY)):
+            rank, shape = self.load(record, 8 * at.NDIM), self.load(record, 8 * at.SHAPE)
+            keep(self.new_array(self.load(record, 8 * at.DTYPE), b.trunc(rank, I32), shape))
+        with b.if_then(self.is_(kind, at.LARGE_ARRAY), likely=False):
+            keep(self.call("PyObject_CallNoArgs", self.load(record, 8 * at.SCALAR)))
         with b.if_then(self.is_(kind, at.INPUT), likely=False):
             number = self.load(record, 8 * at.SCALAR)
             leaf = self.load(self.leaves, self.at(b.shl(number, I64(3)), at.TUPLE))

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from fungrad.ir.types import ArrayType
+from fungrad.jit.large_results import LARGE, maker
 
 Leaf = tuple[ArrayType, type | None]  # for a Python number its type: bool, int or float
 Result = tuple[ArrayType, type | None, int | None]  # and the input it is written over, if it is
@@ -39,7 +40,8 @@ WRITEABLE = 0x0400
 # the words of a plan: a header, a record for each input and each output, pointers to constants and host callbacks
 ENTRY, INPUTS, OUTPUTS, CONSTANTS, HOSTS, ARENA_BYTES, ARENAS, THREADS, DONATED, HEADER = range(10)
 KIND, SCALAR, DTYPE, NDIM, SHAPE, NEEDED, BYTES, RECORD = range(8)
-ARRAY, NUMPY_SCALAR, FLOAT, INTEGER, BOOL, INPUT = range(6)  # kinds; the last of a result: `SCALAR` says which
+ARRAY, NUMPY_SCALAR, FLOAT, INTEGER, BOOL = range(5)  # kinds
+INPUT, LARGE_ARRAY = 5, 6  # of results; `SCALAR` says which input, or what makes the array
 _KINDS: dict[type | None, int] = {float: FLOAT, int: INTEGER, bool: BOOL}
 
 
@@ -65,20 +67,23 @@ def native(plan: Plan, call: int) -> NativeCall:
     leaves = [(type, number, None, i in donors) for i, (type, number) in enumerate(plan.inputs)]
     leaves += [(*result, False) for result in plan.outputs]
     shapes = [np.array(type.shape, np.int64) for type, *_ in leaves]
-    records = []
-    for (type, number, donor, donated), shape in zip(leaves, shapes, strict=True):
+    records, makers = [], []
+    for position, ((type, number, donor, donated), shape) in enumerate(zip(leaves, shapes, strict=True)):
         kind = _KINDS[number] if number else ARRAY if type.shape else NUMPY_SCALAR
         scalar = 0 if kind == ARRAY else id(number or type.dtype.type)
+        size = type.size * type.dtype.itemsize
         if donor is not None:
             kind, scalar = INPUT, donor
+        elif position >= len(plan.inputs) and size >= LARGE:
+            makers.append(maker(type))
+            kind, scalar = LARGE_ARRAY, id(makers[-1])
         needed = DENSE | WRITEABLE if donated else DENSE
-        size = type.size * type.dtype.itemsize
         records += [kind, scalar, id(type.dtype), type.ndim, shape.ctypes.data, needed, size]
     counts = [len(plan.inputs), len(plan.outputs), len(plan.constants), len(plan.hosts)]
     header = [plan.entry, *counts, plan.arena_bytes, id(plan.arenas), plan.threads, len(donors)]
     words = np.array([*header, *records, *(x.ctypes.data for x in plan.constants), *plan.hosts], np.int64)
     method = _Method(b"compiled", call, _ONE_ARGUMENT, None)
-    function: NativeCall = _new_function(ctypes.addressof(method), (words, plan, shapes, method), None)
+    function: NativeCall = _new_function(ctypes.addressof(method), (words, plan, shapes, makers, method), None)
     return function
 
 
