@@ -4,8 +4,9 @@
 
 Constants are folded by evaluating equations that have only constant operands (rewriting does that by itself: such an
 equation is never recorded). `x * 0` is not folded: it is nan for an infinite x; nor is `x + 0.0`, which turns -0.0
-into 0.0. Derivatives stay as well, since the graphs inside loops and branches are simplified before they are
-differentiated: so `stop_gradient` is not the identity here. It costs nothing, because the loops read through it.
+into 0.0. (The sign of a nan is not part of the result.) Derivatives stay as well, since the graphs inside loops and
+branches are simplified before they are differentiated: so `stop_gradient` is not the identity here. It costs nothing,
+because the loops read through it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 from fungrad.ir.graph import Graph, Var, constant
 from fungrad.ir.primitive import Primitive
 from fungrad.passes.rewriting import rewrite
+from fungrad.passes.signs import fewer_signs
 from fungrad.primitives.contract import Dot, free_axes
 from fungrad.primitives.convert import Convert
 from fungrad.primitives.elementwise import ELEMENTWISE, Elementwise
@@ -46,10 +48,16 @@ def _simpler(op: Primitive, operands: Sequence[Any], made: dict[Var, tuple[Primi
         found = made.get(x.operand) if isinstance(x, Tracer) and isinstance(x.operand, Var) else None
         return (found[0], found[1][0]) if found and isinstance(found[0], kind) else None
 
+    def elementwise(x: Any) -> tuple[str, Sequence[Any]] | None:
+        """The row that made `x`, and its operands."""
+        found = made.get(x.operand) if isinstance(x, Tracer) and isinstance(x.operand, Var) else None
+        return (found[0].row, found[1]) if found and isinstance(found[0], Elementwise) else None
+
+    if isinstance(op, Elementwise):
+        found = fewer_signs(op.row, operands, elementwise)
+        if found is not None:
+            return found
     match op:
-        case Elementwise("neg"):
-            inner = source(operands[0], Elementwise)
-            return inner[1] if inner and inner[0].row == "neg" else None
         case Elementwise("mul" | "div"):
             x, y = operands
             if _number(y) == 1:

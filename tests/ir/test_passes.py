@@ -165,6 +165,43 @@ def test_simplify_keeps_what_changes_special_values(f):
     assert same_bits(run(before, [special])[0], run(after, [special])[0])
 
 
+SPECIAL = np.array([0.0, -0.0, 1.5, -2.5, np.inf, -np.inf, np.nan, 1e308, 5e-324])
+SIGNS = {
+    "neg": (lambda x, y: -(-x), []),
+    "neg of a multiple": (lambda x, y: -(2.5 * x), ["mul"]),
+    "neg of a multiple, other order": (lambda x, y: -(x * -0.0), ["mul"]),
+    "add": (lambda x, y: x + -y, ["sub"]),
+    "add, other order": (lambda x, y: -x + y, ["sub"]),
+    "add of two": (lambda x, y: -x + -y, ["neg", "sub"]),
+    "sub": (lambda x, y: x - -y, ["add"]),
+    "mul": (lambda x, y: -x * -y, ["mul"]),
+    "mul by a number": (lambda x, y: 2.5 * -x, ["mul"]),
+    "div": (lambda x, y: -x / -y, ["div"]),
+    "div by a number": (lambda x, y: -x / 2.5, ["div"]),
+    "div of a number": (lambda x, y: 2.5 / -x, ["div"]),
+    "kept: neg of a difference": (lambda x, y: -(x - y), ["sub", "neg"]),
+    "kept: mul of one": (lambda x, y: -x * y, ["neg", "mul"]),
+}
+
+
+@pytest.mark.parametrize("name", SIGNS)
+def test_signs_cost_nothing_and_keep_all_bits(name):
+    f, left = SIGNS[name]
+    x, y = (x.ravel() for x in np.meshgrid(SPECIAL, SPECIAL))
+    before = record(f, x, y)
+    after = prune(simplify(before))
+    assert names(after) == left
+    for old, new in zip(run(before, (x, y)), run(after, (x, y)), strict=True):
+        assert same_bits(old, new)
+
+
+def test_signs_of_integers():
+    x = np.array([0, 1, -(2**63), 2**63 - 1])
+    for f in (lambda x: x - -x, lambda x: -x + x, lambda x: -x * -x, lambda x: -(3 * x)):
+        before = record(f, x)
+        assert same_bits(run(before, [x])[0], run(prune(simplify(before)), [x])[0])
+
+
 def test_simplify_merges_movements_and_turns_minus_one_into_a_sign():
     graph = prune(simplify(record(lambda x: np.transpose(np.transpose(x[None], (2, 1, 0)), (1, 0, 2)) * -1.0, X)))
     assert sum(isinstance(eqn.op, Transpose) for eqn in graph.equations) == 1
