@@ -81,6 +81,7 @@ class Emitter:
         scalars: Mapping[str, ir.Value],
         callbacks: Mapping[int, ir.Value],
         threads: ir.Value,
+        work: int = 0,
     ) -> None:
         """
         Args:
@@ -89,6 +90,7 @@ class Emitter:
             scalars: locals and indices that are defined outside, by name.
             callbacks: of host calls, by number.
             threads: how many may work on loops whose rounds are independent.
+            work: nanoseconds of all rounds of a loop of which the function is one round.
         """
         self.entry = ir.IRBuilder(function.append_basic_block("entry"))
         self.b = ir.IRBuilder(function.append_basic_block("body"))
@@ -100,6 +102,7 @@ class Emitter:
         self.pointers = dict(pointers)
         self.callbacks = callbacks
         self.threads = threads
+        self.work = work
         self.tapes: dict[Buffer, tuple[ir.Value, ir.Value]] = {}  # where the memory and its number of rows are kept
 
     def pointer(self, buffer: Buffer) -> ir.Value:
@@ -183,7 +186,7 @@ class Emitter:
                 self.locals[loop.index.name] = I64(i)
                 self.statements(loop.body)
         else:
-            abreast = None if self.math.rare or self.math.branching else vectors_abreast(loop)
+            abreast = None if self.math.rare or self.math.branching else vectors_abreast(loop, self.work)
             self.loop(loop.index.name, loop.start, loop.stop, lambda: self.statements(loop.body), abreast)
         self.math.branching = around
 
@@ -196,7 +199,7 @@ class Emitter:
         def round(function: ir.Function, pointers: Sequence[ir.Value], values: Sequence[ir.Value], i: ir.Value) -> None:
             names = {x.name: value for x, value in zip(scalars, values, strict=True)}
             names[loop.index.name] = i
-            Emitter(function, dict(zip(memory, pointers, strict=True)), names, {}, I64(1)).run(loop.body)
+            Emitter(function, dict(zip(memory, pointers, strict=True)), names, {}, I64(1), loop.work).run(loop.body)
 
         pointers, values = [self.pointer(b) for b in memory], [self.expr(x) for x in scalars]
         call_rounds(self, int_value(loop.stop) or 0, loop.work, pointers, values, round)

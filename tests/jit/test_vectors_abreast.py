@@ -13,6 +13,7 @@ from fungrad.jit.runtime import Compiled
 from fungrad.trace import trace
 
 HINT = "llvm.loop.interleave.count"
+LONG = 100_000
 
 
 def chain(x):
@@ -20,7 +21,7 @@ def chain(x):
 
 
 def module(function, count):
-    graph, _ = trace(function, [array_type((count,), np.dtype(np.float64))], purpose="jit")
+    graph, _ = trace(lambda x: [function(x)], [array_type((count,), np.dtype(np.float64))], purpose="jit")
     return emit_module(Compiled(graph).program)[0]
 
 
@@ -30,6 +31,11 @@ def test_chains_are_computed_abreast(function):
     assert HINT not in module(function, 20)
 
 
+def test_long_loops_have_more_of_them():
+    for count, vectors in ((1000, 2), (5000, 4), (LONG, 4)):
+        assert f'{HINT}", i32 {vectors}' in module(chain, count)
+
+
 @pytest.mark.parametrize("function", [np.exp, lambda x: x * x + 1.0])
 def test_llvm_chooses_for_short_formulas(function):
     assert HINT not in module(function, 1000)
@@ -37,7 +43,7 @@ def test_llvm_chooses_for_short_formulas(function):
 
 def test_loops_around_others_are_left_alone():
     type = array_type((500, 5), np.dtype(np.float64))
-    graph, _ = trace(lambda x: np.max(np.tanh(np.sin(x)), axis=1), [type], purpose="jit")
+    graph, _ = trace(lambda x: [np.max(np.tanh(np.sin(x)), axis=1)], [type], purpose="jit")
     assert HINT not in emit_module(Compiled(graph).program)[0]
 
 
@@ -56,5 +62,5 @@ def test_the_slow_version_runs_where_an_argument_is_large():
 
 def test_vectors_on_the_stack_are_aligned():
     """There are more of them than registers."""
-    assembly = assembly_of(module(fg.grad(lambda x: np.sum(chain(x))), 1000))
+    assembly = assembly_of(module(fg.grad(lambda x: np.sum(chain(x))), LONG))
     assert not re.search(r"vmovup[sd]\s+(%ymm\d+, -?\d*\(%rsp\)|-?\d*\(%rsp\), %ymm)", assembly)
