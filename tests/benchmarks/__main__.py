@@ -30,6 +30,7 @@ PARTS = (
     "scalar_network",
     "gradients",
     "traffic",
+    "bounds",
     "overheads",
     "contention",
     "memory",

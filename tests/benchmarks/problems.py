@@ -155,12 +155,12 @@ def pendulum(library: Library) -> Callable[..., Any]:
     return last
 
 
-def _normal(*shape: int, dtype: Any = np.float64) -> Any:
+def normal(*shape: int, dtype: Any = np.float64) -> Any:
     return np.random.default_rng(0).standard_normal(shape, dtype)
 
 
 def _classified(rows: int, classes: int) -> Sequence[Any]:
-    return _normal(rows, classes, dtype=np.float32), np.random.default_rng(1).integers(0, classes, (rows, 1))
+    return normal(rows, classes, dtype=np.float32), np.random.default_rng(1).integers(0, classes, (rows, 1))
 
 
 def _options() -> Sequence[Any]:
@@ -170,18 +170,18 @@ def _options() -> Sequence[Any]:
 
 def _regression() -> Sequence[Any]:
     rng = np.random.default_rng(1)
-    return rng.normal(size=50), _normal(100_000, 50), rng.integers(0, 2, 100_000).astype(np.float64)
+    return rng.normal(size=50), normal(100_000, 50), rng.integers(0, 2, 100_000).astype(np.float64)
 
 
-def _sequences() -> Sequence[Any]:
-    w, u = _normal(2, 64, 64, dtype=np.float32) / 8
+def sequences() -> Sequence[Any]:
+    w, u = normal(2, 64, 64, dtype=np.float32) / 8
     return (w, u), np.random.default_rng(1).standard_normal((200, 32, 64), np.float32)
 
 
 PROBLEMS: dict[str, Problem] = {
     **{
         f"sum(tanh(sin(x) exp(-x x))), n = {n:,}, {np.dtype(dtype).name}": Problem(
-            waves, lambda n=n, dtype=dtype: (_normal(n, dtype=dtype),), by_hand.waves
+            waves, lambda n=n, dtype=dtype: (normal(n, dtype=dtype),), by_hand.waves
         )
         for n in (1_000, 100_000, 5_000_000)
         for dtype in (np.float32, np.float64)
@@ -193,20 +193,20 @@ PROBLEMS: dict[str, Problem] = {
         for rows in (128, 1024)
     },
     "layer norm, 1,024 x 768, float32": Problem(
-        layer_norm, lambda: (_normal(1024, 768, dtype=np.float32),), by_hand.layer_norm
+        layer_norm, lambda: (normal(1024, 768, dtype=np.float32),), by_hand.layer_norm
     ),
     "log-sum-exp of rows, 1,024 x 1,000, float32": Problem(
-        log_sum_exp, lambda: (_normal(1024, 1000, dtype=np.float32),), by_hand.log_sum_exp
+        log_sum_exp, lambda: (normal(1024, 1000, dtype=np.float32),), by_hand.log_sum_exp
     ),
-    "log-sum-exp, n = 1,000,000, float64": Problem(log_sum_exp, lambda: (_normal(1_000_000),), by_hand.log_sum_exp),
+    "log-sum-exp, n = 1,000,000, float64": Problem(log_sum_exp, lambda: (normal(1_000_000),), by_hand.log_sum_exp),
     "logistic regression, 100,000 x 50, float64": Problem(
         logistic_regression, _regression, by_hand.logistic_regression
     ),
-    "Rosenbrock's function, n = 100,000, float64": Problem(rosenbrock, lambda: (_normal(100_000),), by_hand.rosenbrock),
+    "Rosenbrock's function, n = 100,000, float64": Problem(rosenbrock, lambda: (normal(100_000),), by_hand.rosenbrock),
     "Black-Scholes, value, delta, vega, theta, n = 1,000,000, float64": Problem(
         black_scholes, _options, by_hand.black_scholes, value=True
     ),
-    "recurrent network, 200 steps, 64 wide, batch 32, float32": Problem(recurrent, _sequences, by_hand.recurrent),
+    "recurrent network, 200 steps, 64 wide, batch 32, float32": Problem(recurrent, sequences, by_hand.recurrent),
     "pendulum, 1,000 steps of Runge-Kutta, float64": Problem(
         pendulum, lambda: (tuple(np.array([9.81, 0.5, 0.1])),), by_hand.pendulum
     ),

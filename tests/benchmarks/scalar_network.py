@@ -48,18 +48,18 @@ def _epoch_by_hand(weights: Any, xs: Any, ys: Any) -> Any:
     return weights
 
 
-def _data() -> tuple[Any, Any, Any]:
+def data() -> tuple[Any, Any, Any]:
     xs = np.random.default_rng(0).uniform(0.2, 1.0, STEPS)
     return tuple(np.array([0.5, 0.9, 0.8])), xs, xs**4
 
 
 def _one_call_a_step() -> Runs:
-    weights, xs, ys = _data()
+    weights, xs, ys = data()
     return step_runs(step, weights, (xs, ys), _step_by_hand, calls=STEPS)
 
 
 def _one_call() -> Runs:
-    weights, xs, ys = _data()
+    weights, xs, ys = data()
     return step_runs(epoch, weights, (xs, ys), _epoch_by_hand)
 
 
