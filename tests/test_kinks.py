@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import special
 
 from fungrad import grad, jit, nn
 
@@ -39,7 +40,7 @@ def test_the_table_was_read():
 
 def gradient_of(row):
     expression, names, _, _ = row
-    f = eval(f"lambda {', '.join(names)}: {expression}", {"np": np, "nn": nn})
+    f = eval(f"lambda {', '.join(names)}: {expression}", {"np": np, "nn": nn, "special": special})
     return grad(f, argnums=tuple(range(len(names))))
 
 

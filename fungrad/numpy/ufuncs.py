@@ -178,15 +178,17 @@ def _log_expit(x: Any) -> Any:
 
 
 def _xlogy(x: Any, y: Any) -> Any:
-    x, y = as_float(x), as_float(y)
-    zero = x == 0
-    return np.where(zero, 0.0, x * np.log(np.where(zero, 1.0, y)))
+    return _times_log(np.log, *map(as_float, (x, y)), 0.0)
 
 
 def _xlog1py(x: Any, y: Any) -> Any:
-    x, y = as_float(x), as_float(y)
-    zero = x == 0
-    return np.where(zero, 0.0, x * np.log1p(np.where(zero, 1.0, y)))
+    return _times_log(np.log1p, *map(as_float, (x, y)), -1.0)
+
+
+def _times_log(log: Callable[..., Any], x: Any, y: Any, pole: float) -> Any:
+    """x log(y); 0 where x is 0, also where the logarithm is not finite."""
+    undefined = (x == 0) & ((y <= pole) | (y == np.inf))
+    return x * log(np.where(undefined, pole + 1.0, y))
 
 
 def _entr(x: Any) -> Any:
