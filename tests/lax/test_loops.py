@@ -336,6 +336,18 @@ def test_derivatives_of_newtons_square_root_of_every_order():
         root = fg.grad(root)
 
 
+def test_newtons_square_root_in_every_composition():
+    """Also of several numbers at once, each of which takes its own number of steps."""
+    root, several = newton(lax.while_loop), np.array([1e-3, 0.5, 3.0, 100.0])
+    for derivative in (fg.grad(root), fg.jit(fg.grad(root)), fg.grad(fg.jit(root)), fg.jacfwd(root)):
+        np.testing.assert_allclose(derivative(3.0), 0.5 * 3.0**-0.5, rtol=1e-9)
+        for mapped in (fg.vmap(derivative), fg.jit(fg.vmap(derivative))):
+            np.testing.assert_allclose(mapped(several), 0.5 * several**-0.5, rtol=1e-9)
+    for second in (fg.hessian(root), fg.jit(fg.hessian(root)), fg.hessian(fg.jit(root))):
+        np.testing.assert_allclose(second(3.0), -0.25 * 3.0**-1.5, rtol=1e-9)
+        np.testing.assert_allclose(fg.vmap(second)(several), -0.25 * several**-1.5, rtol=1e-9)
+
+
 def test_a_tape_of_many_steps():
     """The tape grows; nothing of it is left after the call."""
     f = fg.jit(fg.grad(lambda x: lax.while_loop(lambda s: s[1] < 100_000, lambda s: (s[0] * x, s[1] + 1), (x, 0))[0]))
