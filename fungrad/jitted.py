@@ -115,7 +115,7 @@ class Jitted:
         if program.captures:
             outs: Sequence[Any] = evaluate(program.graph, *program.captures, *values)
         elif tracers:
-            outs = bind(self._call(program.graph), *values) if program.runs else ()
+            outs = bind(self._call(program.graph, self._threads), *values) if program.runs else ()
         elif program.runs:
             donated = () if finding_nans() else program.donated  # the search needs the arguments
             outs = self._code(program.graph, donated, self._threads)(values)

@@ -36,9 +36,15 @@ def compiled(graph: Graph, donated: tuple[int, ...] = (), threads: int | None = 
 
 @dataclass(frozen=True, slots=True)
 class Call(OneGraph):
-    """Run a graph as compiled code. Several results, one for each output of the graph."""
+    """Run a graph as compiled code. Several results, one for each output of the graph.
+
+    Attributes:
+        threads: how many a call uses at the most, and those of its derivatives and batches; see `compiled`.
+    """
+
+    threads: int | None = None
 
     def evaluate(self, *arrays: Any) -> Any:
-        outs = tuple(compiled(self.graph)(arrays))
+        outs = tuple(compiled(self.graph, threads=self.threads)(arrays))
         check_program(self.graph, arrays, outs)
         return outs

@@ -178,11 +178,11 @@ def _log_expit(x: Any) -> Any:
 
 
 def _xlogy(x: Any, y: Any) -> Any:
-    return _times_log(np.log, *map(as_float, (x, y)), 0.0)
+    return _times_log(np.log, as_float(x), as_float(y), 0.0)
 
 
 def _xlog1py(x: Any, y: Any) -> Any:
-    return _times_log(np.log1p, *map(as_float, (x, y)), -1.0)
+    return _times_log(np.log1p, as_float(x), as_float(y), -1.0)
 
 
 def _times_log(log: Callable[..., Any], x: Any, y: Any, pole: float) -> Any:

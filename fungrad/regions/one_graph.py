@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fungrad.ir.graph import Graph
@@ -40,20 +40,20 @@ class OneGraph(Region):
         derived = jvp_graph(self.graph, given)
         n_in, n_out = len(given), len(self.graph.outputs)
         tangents = chosen(numbered(given, n_in), given)
-        op = type(self)(derived.graph)
+        op = replace(self, graph=derived.graph)
         return Dual(op, [*range(n_in), *tangents], range(n_out), numbered(derived.present, n_out))
 
     def vjp(self, ct: Any, inputs: Sequence[Value], out: Any, wanted: Sequence[bool]) -> Sequence[Cotangent]:
         given = tuple(c is not None for c in ct)
         derived = vjp_graph(self.graph, given, tuple(wanted))
-        found = bind(type(self)(derived.graph), *inputs, *chosen(ct, given)) if any(derived.present) else ()
+        found = bind(replace(self, graph=derived.graph), *inputs, *chosen(ct, given)) if any(derived.present) else ()
         return spread_out(found, derived.present)
 
     def batch(self, size: int, inputs: Sequence[Value], batched: Sequence[bool]) -> Any:
-        return bind(type(self)(examples_of(self.graph, size, tuple(batched))), *inputs)
+        return bind(replace(self, graph=examples_of(self.graph, size, tuple(batched))), *inputs)
 
     def restricted(self, used: Sequence[bool]) -> tuple[Primitive, Sequence[bool], Sequence[bool]] | None:
         operands = needed(self.graph, used)
         if all(operands) and all(used):
             return None
-        return type(self)(restricted_graph(self.graph, operands, used)), operands, used
+        return replace(self, graph=restricted_graph(self.graph, operands, used)), operands, used

@@ -12,7 +12,8 @@ from hypothesis import Phase, given, settings
 
 import fungrad as fg
 from fungrad.errors import StaticArgumentError
-from fungrad.jit import lower_nest, outline
+from fungrad.jit import call, lower_nest, outline
+from fungrad.jit.call import compiled
 from fungrad.jit.emit_python import run_source
 from fungrad.jit.loops import Loop
 from tests.jit.test_random_programs import check_each_equation, check_fused
@@ -194,6 +195,22 @@ def test_the_number_of_threads_can_be_set_from_outside():
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "FUNGRAD_NUM_THREADS": value}
         done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
         assert done.stdout.strip() == expected
+
+
+def test_derivatives_and_batches_use_as_many(monkeypatch):
+    seen = []
+
+    def remembered(graph, donated=(), threads=None):
+        seen.append(threads)
+        return compiled(graph, donated, threads)
+
+    monkeypatch.setattr(call, "compiled", remembered)
+    f = fg.jit(lambda x: np.sum(np.sin(x) * x), threads=1)
+    x = np.arange(6.0)
+    for g in (fg.grad(f), lambda x: fg.jvp(f, (x,), (x,)), lambda x: fg.vmap(f)(x[:, None]), fg.hessian(f)):
+        seen.clear()
+        g(x)
+        assert set(seen) == {1}
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1.5, True, "2"])
