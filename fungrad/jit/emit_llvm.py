@@ -19,9 +19,9 @@ from llvmlite import ir
 from fungrad.jit import symbols
 from fungrad.jit.compiler import ENTRY
 from fungrad.jit.emitter import Emitter, pointer_type
+from fungrad.jit.llvm_types import I8, I64
 from fungrad.jit.loops import Buffer, Program
 from fungrad.jit.memory_plan import arena_layout
-from fungrad.jit.native_math import I8, I64
 from fungrad.jit.outline import internal_function
 from fungrad.jit.stages import Stage, stages
 

@@ -9,7 +9,9 @@ from llvmlite import ir
 
 from fungrad.ir.types import DType
 from fungrad.jit.assumptions import Assume, accumulators, is_serial, is_worthwhile
+from fungrad.jit.c_library import libc
 from fungrad.jit.counted_loop import counted_loop
+from fungrad.jit.llvm_types import I8, I64, constant, memory_type, register_type
 from fungrad.jit.loops import (
     Apply,
     Assign,
@@ -33,7 +35,7 @@ from fungrad.jit.loops import (
     View,
     int_value,
 )
-from fungrad.jit.native_math import I8, I64, ScalarMath, libc, memory_type, register_type
+from fungrad.jit.native_math import ScalarMath
 from fungrad.jit.outline import call_rounds
 from fungrad.jit.products import adds_row, pieces, product_function, product_work
 from fungrad.jit.vectormath import FUNCTIONS
@@ -320,7 +322,7 @@ class Emitter:
     def expr(self, expr: Expr) -> ir.Value:
         match expr:
             case Literal(value=value):
-                return self.math.constant(value, expr.dtype)
+                return constant(value, expr.dtype)
             case Index(name=name):
                 return self.locals[name]
             case Local(name=name, dtype=dtype):

@@ -16,9 +16,9 @@ from numba.extending import intrinsic
 
 from fungrad.jit import host_calls, symbols
 from fungrad.jit.emit_llvm import CALLBACK, emit_llvm
+from fungrad.jit.llvm_types import I64
 from fungrad.jit.loops import Buffer, Program
 from fungrad.jit.memory_plan import arena_layout
-from fungrad.jit.native_math import I64
 from fungrad.jit.thread_pool import default_threads
 
 _ALIVE: list[Any] = []  # njit functions may be called as long as the process lives

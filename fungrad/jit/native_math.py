@@ -6,22 +6,18 @@ Elementary functions are in `vectormath`.
 
 from __future__ import annotations
 
-import ctypes
 import math
-import sys
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from llvmlite import ir
 
 from fungrad.ir.types import DType
-from fungrad.jit import native_threefry, shared_functions, vector_erf_inv, vectormath
+from fungrad.jit import native_integers, native_threefry, shared_functions, vector_erf_inv, vectormath
 from fungrad.jit.assumptions import ASSUMING, Assume
+from fungrad.jit.c_library import libc
+from fungrad.jit.llvm_types import F32, F64, I1, constant, register_type
 from fungrad.jit.registers import Number, format_of
-
-I1, I8, I32, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
-F32, F64 = ir.FloatType(), ir.DoubleType()
 
 INTRINSICS = {
     "sqrt": "sqrt",
@@ -32,36 +28,6 @@ INTRINSICS = {
     "copysign": "copysign",
 }
 COMPARE = {"equal": "==", "less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">=", "not_equal": "!="}
-
-
-LIBC = "fungrad_libc_"
-"""How compiled code calls a function of the C library."""
-
-
-def libc_address(name: str) -> int:
-    """The address of a function of the C library."""
-    library = ctypes.CDLL("ucrtbase" if sys.platform == "win32" else None)  # None: what Python itself has loaded
-    return ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0
-
-
-def libc(module: ir.Module, name: str, result: ir.Type, arguments: list[ir.Type]) -> ir.Function:
-    """A function of the C library."""
-    symbol = f"{LIBC}{name}"
-    return module.globals.get(symbol) or ir.Function(module, ir.FunctionType(result, arguments), symbol)
-
-
-def register_type(dtype: DType) -> ir.Type:
-    """The type of a scalar in registers: bool is one bit."""
-    if dtype.kind == "b":
-        return I1
-    if dtype.kind == "f":
-        return F32 if dtype.itemsize == 4 else F64
-    return ir.IntType(8 * dtype.itemsize)
-
-
-def memory_type(dtype: DType) -> ir.Type:
-    """The type of an array element: bool is one byte."""
-    return I8 if dtype.kind == "b" else register_type(dtype)
 
 
 class _Assumed(Assume):
@@ -86,10 +52,6 @@ class ScalarMath:
         self.assume: Assume | None = None  # set while a loop is emitted that may assume ordinary arguments
         self.rare = False  # whether the code that is emitted runs only where an assumption did not hold
         self.branching = True  # whether single numbers are computed, where a branch costs no vector registers
-
-    def constant(self, value: Any, dtype: DType) -> ir.Value:
-        number = np.asarray(value).astype(dtype)[()]
-        return ir.Constant(register_type(dtype), number.item())
 
     def intrinsic(self, name: str, *args: ir.Value) -> ir.Value:
         type = args[0].type
@@ -116,8 +78,8 @@ class ScalarMath:
         if kind == "f":
             return self.floats(op, args, dtypes[0], exact)
         if kind == "b":
-            return self.bools(op, args)
-        return self.integers(op, args, dtypes[0])
+            return native_integers.bools(self.b, op, args)
+        return native_integers.integers(self.b, op, args, dtypes[0])
 
     # -- any dtype ----------------------------------------------------------------------------------------------------
 
@@ -136,7 +98,7 @@ class ScalarMath:
         if source == target:
             return x
         if target.kind == "b":
-            return self.compare("!=", [x, self.constant(0, source)], source)
+            return self.compare("!=", [x, constant(0, source)], source)
         if target.kind == "f":
             if source.kind == "f":
                 return b.fpext(x, to) if target.itemsize > source.itemsize else b.fptrunc(x, to)
@@ -155,9 +117,9 @@ class ScalarMath:
         wide = np.dtype(np.int64 if target.itemsize == 8 else np.int32)
         limit = 2.0 ** (8 * wide.itemsize - 1)
         low = -limit - 1 if (wide.itemsize == 4 and source.itemsize == 8) else -limit
-        above = b.fcmp_ordered(">=" if low == -limit else ">", x, self.constant(low, source))
-        fits = b.and_(above, b.fcmp_ordered("<", x, self.constant(limit, source)))
-        least = self.constant(-limit, wide)
+        above = b.fcmp_ordered(">=" if low == -limit else ">", x, constant(low, source))
+        fits = b.and_(above, b.fcmp_ordered("<", x, constant(limit, source)))
+        least = constant(-limit, wide)
         return self.convert(b.select(fits, b.fptosi(x, register_type(wide)), least), wide, target)
 
     # -- floats ------------------------------------------------------------------------------------
@@ -190,7 +152,7 @@ class ScalarMath:
         if exponent == 1:
             return x
         if exponent == -1:
-            return self.b.fdiv(self.constant(1, dtype), x)
+            return self.b.fdiv(constant(1, dtype), x)
         return vectormath.apply("pow", self.b, x, y)
 
     def either(self, op: str, args: list[ir.Value]) -> ir.Value:
@@ -217,22 +179,22 @@ class ScalarMath:
         return self.b.fmul(x, x)
 
     def float_reciprocal(self, x: ir.Value, dtype: DType) -> ir.Value:
-        return self.b.fdiv(self.constant(1, dtype), x)
+        return self.b.fdiv(constant(1, dtype), x)
 
     def float_sign(self, x: ir.Value, dtype: DType) -> ir.Value:
-        b, zero = self.b, self.constant(0, dtype)
+        b, zero = self.b, constant(0, dtype)
         number = b.select(b.fcmp_ordered("==", x, zero), zero, x)  # 0 for both zeros, nan for nan
-        number = b.select(b.fcmp_ordered("<", x, zero), self.constant(-1, dtype), number)
-        return b.select(b.fcmp_ordered(">", x, zero), self.constant(1, dtype), number)
+        number = b.select(b.fcmp_ordered("<", x, zero), constant(-1, dtype), number)
+        return b.select(b.fcmp_ordered(">", x, zero), constant(1, dtype), number)
 
     def float_isnan(self, x: ir.Value, dtype: DType) -> ir.Value:
         return self.b.fcmp_unordered("uno", x, x)
 
     def float_isinf(self, x: ir.Value, dtype: DType) -> ir.Value:
-        return self.b.fcmp_ordered("==", self.intrinsic("fabs", x), self.constant(math.inf, dtype))
+        return self.b.fcmp_ordered("==", self.intrinsic("fabs", x), constant(math.inf, dtype))
 
     def float_isfinite(self, x: ir.Value, dtype: DType) -> ir.Value:
-        return self.b.fcmp_ordered("<", self.intrinsic("fabs", x), self.constant(math.inf, dtype))
+        return self.b.fcmp_ordered("<", self.intrinsic("fabs", x), constant(math.inf, dtype))
 
     def float_signbit(self, x: ir.Value, dtype: DType) -> ir.Value:
         bits = self.b.bitcast(x, ir.IntType(8 * dtype.itemsize))
@@ -261,11 +223,11 @@ class ScalarMath:
     def float_logaddexp(self, x: ir.Value, y: ir.Value, dtype: DType) -> ir.Value:
         b = self.b
         gap = b.fsub(x, y)
-        larger = b.select(b.fcmp_ordered(">", gap, self.constant(0, dtype)), x, y)
+        larger = b.select(b.fcmp_ordered(">", gap, constant(0, dtype)), x, y)
         share = vectormath.apply("exp", b, b.fneg(self.intrinsic("fabs", gap)))
         total = b.fadd(larger, vectormath.apply("log1p", b, share))
         same = b.fcmp_ordered("==", x, y)  # also where both are infinite and the gap is nan
-        return b.select(same, b.fadd(x, self.constant(math.log(2.0), dtype)), total)
+        return b.select(same, b.fadd(x, constant(math.log(2.0), dtype)), total)
 
     def float_fmod(self, x: ir.Value, y: ir.Value, dtype: DType) -> ir.Value:
         """x - y trunc(x / y), with the sign of x, exactly.
@@ -288,19 +250,16 @@ class ScalarMath:
     def library_fmod(self, x: ir.Value, y: ir.Value) -> ir.Value:
         """The C library's, in double precision, which is exact in single precision too."""
         b = self.b
-        symbol = f"{LIBC}fmod"
-        function = b.module.globals.get(symbol)
-        if function is None:
-            function = ir.Function(b.module, ir.FunctionType(F64, [F64, F64]), symbol)
-            function.attributes.add("nounwind")
-            function.attributes.add("readnone")
+        function = libc(b.module, "fmod", F64, [F64, F64])
+        function.attributes.add("nounwind")
+        function.attributes.add("readnone")
         if x.type == F64:
             return b.call(function, [x, y])
         return b.fptrunc(b.call(function, [b.fpext(x, F64), b.fpext(y, F64)]), F32)
 
     def float_remainder(self, x: ir.Value, y: ir.Value, dtype: DType) -> ir.Value:
         """With the sign of the divisor, as Python's %."""
-        b, zero = self.b, self.constant(0, dtype)
+        b, zero = self.b, constant(0, dtype)
         rest = self.float_fmod(x, y, dtype)
         differ = b.xor(b.fcmp_ordered("<", y, zero), b.fcmp_ordered("<", rest, zero))
         moved = b.select(differ, b.fadd(rest, y), rest)
@@ -308,104 +267,16 @@ class ScalarMath:
         return b.select(b.fcmp_ordered("==", rest, zero), self.intrinsic("copysign", zero, y), moved)
 
     def float_floor_divide(self, x: ir.Value, y: ir.Value, dtype: DType) -> ir.Value:
-        b, zero = self.b, self.constant(0, dtype)
+        b, zero = self.b, constant(0, dtype)
         quotient = b.fdiv(x, y)
         rest = self.float_fmod(x, y, dtype)
         uneven = b.and_(
             b.fcmp_ordered("!=", rest, zero), b.xor(b.fcmp_ordered("<", y, zero), b.fcmp_ordered("<", rest, zero))
         )
         whole = b.fdiv(b.fsub(x, rest), y)
-        whole = b.select(uneven, b.fsub(whole, self.constant(1, dtype)), whole)
+        whole = b.select(uneven, b.fsub(whole, constant(1, dtype)), whole)
         floor = self.intrinsic("floor", whole)
-        high = b.fcmp_ordered(">", b.fsub(whole, floor), self.constant(0.5, dtype))
-        floor = b.select(high, b.fadd(floor, self.constant(1, dtype)), floor)
+        high = b.fcmp_ordered(">", b.fsub(whole, floor), constant(0.5, dtype))
+        floor = b.select(high, b.fadd(floor, constant(1, dtype)), floor)
         floor = b.select(b.fcmp_ordered("==", whole, zero), self.intrinsic("copysign", zero, quotient), floor)
         return b.select(b.fcmp_ordered("==", y, zero), quotient, floor)
-
-    # -- integers and booleans ---------------------------------------------------------------------
-
-    def integers(self, op: str, args: list[ir.Value], dtype: DType) -> ir.Value:
-        b = self.b
-        signed = dtype.kind == "i"
-        zero, one = self.constant(0, dtype), self.constant(1, dtype)
-        compare = b.icmp_signed if signed else b.icmp_unsigned
-        x = args[0]
-        match op:
-            case "add" | "sub" | "mul":
-                return getattr(b, op)(*args)
-            case "neg":
-                return b.sub(zero, x)
-            case "abs":
-                return b.select(compare("<", x, zero), b.sub(zero, x), x) if signed else x
-            case "square":
-                return b.mul(x, x)
-            case "sign":
-                number = b.select(compare(">", x, zero), one, zero)
-                return b.select(compare("<", x, zero), b.sub(zero, one), number) if signed else number
-            case "maximum" | "fmax":
-                return b.select(compare(">=", *args), *args)
-            case "minimum" | "fmin":
-                return b.select(compare("<=", *args), *args)
-            case "clip":
-                low = self.integers("maximum", [x, args[1]], dtype)
-                return self.integers("minimum", [low, args[2]], dtype)
-            case "floor_divide" | "remainder" | "fmod":
-                return self.divide(op, x, args[1], dtype)
-            case "left_shift" | "right_shift":
-                return self.shift(op, x, args[1], dtype)
-            case "floor" | "ceil" | "trunc" | "rint":
-                return x
-            case "isnan" | "isinf":
-                return I1(0)
-            case "isfinite":
-                return I1(1)
-        raise KeyError(op)
-
-    def divide(self, op: str, x: ir.Value, y: ir.Value, dtype: DType) -> ir.Value:
-        """Integer division without traps: 0 for a zero divisor; MIN / -1 wraps."""
-        b, zero, one = self.b, self.constant(0, dtype), self.constant(1, dtype)
-        by_zero = b.icmp_unsigned("==", y, zero)
-        if dtype.kind == "u":
-            safe = b.select(by_zero, one, y)
-            result = b.udiv(x, safe) if op == "floor_divide" else b.urem(x, safe)
-            return b.select(by_zero, zero, result)
-        by_minus_one = b.icmp_signed("==", y, self.constant(-1, dtype))
-        safe = b.select(b.or_(by_zero, by_minus_one), one, y)
-        rest = b.srem(x, safe)
-        uneven = b.icmp_signed("!=", rest, zero)
-        differ = b.and_(uneven, b.icmp_signed("<", b.xor(rest, y), zero))  # truncated towards the wrong side
-        if op == "floor_divide":
-            quotient = b.sdiv(x, safe)
-            quotient = b.select(differ, b.sub(quotient, one), quotient)
-            result = b.select(by_minus_one, b.sub(zero, x), quotient)
-        else:
-            result = b.select(differ, b.add(rest, y), rest) if op == "remainder" else rest
-        return b.select(by_zero, zero, result)
-
-    def shift(self, op: str, x: ir.Value, y: ir.Value, dtype: DType) -> ir.Value:
-        """By less than 0 or by the width and more, all bits leave: 0, or -1 for a negative number shifted right."""
-        b, signed = self.b, dtype.kind == "i"
-        last = self.constant(8 * dtype.itemsize - 1, dtype)
-        fits = b.icmp_unsigned("<=", y, last)
-        if op == "right_shift" and signed:
-            return b.ashr(x, b.select(fits, y, last))
-        zero = self.constant(0, dtype)
-        by = b.select(fits, y, zero)
-        return b.select(fits, b.shl(x, by) if op == "left_shift" else b.lshr(x, by), zero)
-
-    def bools(self, op: str, args: list[ir.Value]) -> ir.Value:
-        b = self.b
-        match op:
-            case "add" | "maximum" | "fmax":
-                return b.or_(*args)
-            case "mul" | "minimum" | "fmin":
-                return b.and_(*args)
-            case "clip":
-                return b.and_(b.or_(args[0], args[1]), args[2])
-            case "abs" | "floor" | "ceil" | "trunc":
-                return args[0]
-            case "isnan" | "isinf":
-                return I1(0)
-            case "isfinite":
-                return I1(1)
-        raise KeyError(op)

@@ -14,7 +14,7 @@ from typing import Protocol
 from llvmlite import ir
 
 from fungrad.jit.counted_loop import counted_loop
-from fungrad.jit.native_math import I64
+from fungrad.jit.llvm_types import I64
 from fungrad.jit.thread_pool import RUN
 from fungrad.jit.vectors import BYTES
 

@@ -26,9 +26,10 @@ from typing import Any
 
 from llvmlite import ir
 
+from fungrad.jit.c_library import libc
 from fungrad.jit.counted_loop import counted_loop
+from fungrad.jit.llvm_types import I8, I64, memory_type
 from fungrad.jit.loops import Gemm
-from fungrad.jit.native_math import I8, I64, libc, memory_type
 from fungrad.jit.vectors import Vectors
 
 ROWS = 6  # of a tile; with two vectors of columns 12 sums, 2 vectors of the panel and a broadcast: 15 of 16 registers

@@ -28,7 +28,7 @@ def address(name: str) -> int:
 
         return thread_pool.address_of_run()
     if name.startswith(_LIBC):
-        from fungrad.jit.native_math import libc_address
+        from fungrad.jit.c_library import libc_address
 
         return libc_address(name.removeprefix(_LIBC))
     if name.startswith(SHARED):

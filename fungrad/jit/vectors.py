@@ -8,7 +8,7 @@ import numpy as np
 from llvmlite import ir
 
 from fungrad.ir.types import DType
-from fungrad.jit.native_math import I32, memory_type
+from fungrad.jit.llvm_types import I32, memory_type
 
 BYTES = 32
 
