@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from functools import cache
 
+from fungrad.jit.c_library import LIBC, libc_address
+
 SHARED = "fungrad_shared_"
-_LIBC, _TABLE, _POOL = "fungrad_libc_", "fungrad_two_over_pi", "fungrad_pool_run"
+_TABLE, _POOL = "fungrad_two_over_pi", "fungrad_pool_run"
 
 
 def is_external(name: str) -> bool:
     """Whether the name of an LLVM global is one of ours that is defined outside."""
-    return name.startswith((_LIBC, SHARED)) or name in (_TABLE, _POOL)
+    return name.startswith((LIBC, SHARED)) or name in (_TABLE, _POOL)
 
 
 @cache
@@ -27,10 +29,8 @@ def address(name: str) -> int:
         from fungrad.jit import thread_pool
 
         return thread_pool.address_of_run()
-    if name.startswith(_LIBC):
-        from fungrad.jit.c_library import libc_address
-
-        return libc_address(name.removeprefix(_LIBC))
+    if name.startswith(LIBC):
+        return libc_address(name.removeprefix(LIBC))
     if name.startswith(SHARED):
         from fungrad.jit import shared_functions
 
