@@ -47,7 +47,7 @@ def code_of(program: Program, phases: Phases) -> Code:
 
     with phases.measure("cache look-up"):
         meaning = repr(form_of(program))
-    return Code(program, *library(meaning, [ENTRY], text, symbols.address, phases))
+    return Code(program, *library(meaning, [ENTRY], text, symbols.find, phases))
 
 
 @cache
@@ -70,7 +70,7 @@ def library(
     meaning: str,
     exports: Sequence[str],
     text: Callable[[], tuple[str, list[str]]],
-    address: Callable[[str], int],
+    find: Callable[[str], int | Library],
     phases: Phases,
 ) -> tuple[Library, bool]:
     """The library of a module, and whether it came from the cache; if not, it is compiled and stored.
@@ -79,7 +79,7 @@ def library(
         meaning: what the module computes; the same compiler makes the same code of it.
         exports: the functions it has.
         text: makes the module in LLVM's language and the names it imports.
-        address: of an imported name.
+        find: where an imported name is.
         phases: where the time goes.
     """
     with LOCK:
@@ -90,7 +90,7 @@ def library(
             head, _, code = found.partition(b"\n")
             try:
                 with phases.measure("linking"):
-                    return Library(code, exports, _imports(json.loads(head), address)), True
+                    return Library(code, exports, _imports(json.loads(head), find)), True
             except Exception:  # it needs a name that this process does not have, for example
                 pass
         with phases.measure("writing LLVM"):
@@ -98,14 +98,14 @@ def library(
         with phases.measure("LLVM"):
             code = compile_text(source)
         with phases.measure("linking"):
-            linked = Library(code, exports, _imports(names, address))
+            linked = Library(code, exports, _imports(names, find))
         with phases.measure("cache look-up"):
             fungrad.cache.store(key, json.dumps(names).encode() + b"\n" + code)
         return linked, False
 
 
-def _imports(names: Sequence[str], address: Callable[[str], int]) -> Mapping[str, int]:
-    return {name: address(name) for name in names}
+def _imports(names: Sequence[str], find: Callable[[str], int | Library]) -> Mapping[str, int | Library]:
+    return {name: find(name) for name in names}
 
 
 @cache

@@ -20,10 +20,11 @@ from fungrad.jit import symbols
 from fungrad.jit.compiler import ENTRY
 from fungrad.jit.emitter import Emitter, pointer_type
 from fungrad.jit.llvm_types import I8, I64
-from fungrad.jit.loops import Buffer, Program
+from fungrad.jit.loops import Buffer, Grow, Guard, Host, Program, Statement
 from fungrad.jit.memory_plan import arena_layout
 from fungrad.jit.outline import internal_function
 from fungrad.jit.stages import Stage, stages
+from fungrad.jit.walk import inner_statements
 
 CALLBACK = ir.FunctionType(I64, [I8.as_pointer().as_pointer()]).as_pointer()
 
@@ -51,10 +52,12 @@ def emit_llvm(program: Program, module: ir.Module) -> ir.Function:
     offsets, _ = arena_layout(program)
     b = ir.IRBuilder(function.append_basic_block("entry"))
 
+    places = dict(arguments)
+
     def place(buffer: Buffer) -> ir.Value:
-        if buffer in arguments:
-            return arguments[buffer]
-        return b.bitcast(b.gep(arena, [I64(offsets[buffer])]), pointer_type(buffer))
+        if buffer not in places:
+            places[buffer] = b.bitcast(b.gep(arena, [I64(offsets[buffer])]), pointer_type(buffer))
+        return places[buffer]
 
     shared: dict[Hashable, ir.Function] = {}
     for stage in stages(program):
@@ -62,10 +65,18 @@ def emit_llvm(program: Program, module: ir.Module) -> ir.Function:
             shared[stage.key] = _emit_stage(stage, module)
         arguments_of = [*map(place, stage.memory), threads, *(callbacks[h.number] for h in stage.hosts)]
         status = b.call(shared[stage.key], arguments_of)
-        with b.if_then(b.icmp_signed("!=", status, I64(0)), likely=False):
+        if any(map(_can_fail, stage.body)):
+            fail, go_on = function.append_basic_block("fail"), function.append_basic_block("go_on")
+            b.cbranch(b.icmp_signed("!=", status, I64(0)), fail, go_on).set_weights([1, 99])
+            b.position_at_end(fail)
             b.ret(status)
+            b.position_at_end(go_on)
     b.ret(I64(0))
     return function
+
+
+def _can_fail(statement: Statement) -> bool:
+    return isinstance(statement, Guard | Host | Grow) or any(map(_can_fail, inner_statements(statement)))
 
 
 def _emit_stage(stage: Stage, module: ir.Module) -> ir.Function:

@@ -8,6 +8,7 @@ from typing import Any
 from llvmlite import ir
 
 from fungrad.ir.types import DType
+from fungrad.jit import shared_products
 from fungrad.jit.assumptions import Assume, accumulators, is_serial, is_worthwhile
 from fungrad.jit.c_library import libc
 from fungrad.jit.counted_loop import counted_loop
@@ -37,7 +38,7 @@ from fungrad.jit.loops import (
 )
 from fungrad.jit.native_math import ScalarMath
 from fungrad.jit.outline import call_rounds
-from fungrad.jit.products import adds_row, pieces, product_function, product_work
+from fungrad.jit.products import Product, pieces, product_work
 from fungrad.jit.vectormath import FUNCTIONS
 from fungrad.jit.vectors_abreast import vectors_abreast
 from fungrad.jit.walk import buffers_in, free_scalars, inner_statements, own_expressions, parts, views_in
@@ -287,10 +288,11 @@ class Emitter:
 
     def gemm(self, call: Gemm) -> None:
         """All pieces of all products of the batch."""
-        product, count = product_function(self.b.module, call), pieces(call).count
+        product = Product.of(call)
+        code, count = shared_products.declared(self.b.module, product), pieces(product).count
         operands = [(call.a, call.m * call.k), (call.b, call.k * call.n)]
         if call.addend is not None:
-            operands.append((call.addend, 0 if adds_row(call) else call.m * call.n))
+            operands.append((call.addend, 0 if product.addend == "row" else call.m * call.n))
         operands.append((call.out, call.m * call.n))
         memory = list(dict.fromkeys(b.memory for b, _ in operands))
 
@@ -299,7 +301,7 @@ class Emitter:
             member, number = b.udiv(i, I64(count)), b.urem(i, I64(count))
             found = dict(zip(memory, pointers, strict=True))
             *inputs, out = [b.gep(found[x.memory], [b.mul(member, I64(size))]) for x, size in operands]
-            b.call(product, [*inputs, *scale, out, number])
+            b.call(code, [*inputs, *scale, out, number])
             b.ret(I64(0))
 
         scale = [] if call.scale is None else [self.expr(call.scale)]

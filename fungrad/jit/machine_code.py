@@ -21,12 +21,16 @@ _NUMBERS = itertools.count()
 
 
 class Library:
-    """Functions in memory, by name: their addresses hold as long as this object."""
+    """Functions in memory, by name: their addresses hold as long as this object.
 
-    def __init__(self, code: bytes, exports: Sequence[str], imports: Mapping[str, int]) -> None:
+    It keeps the libraries of which it imports functions.
+    """
+
+    def __init__(self, code: bytes, exports: Sequence[str], imports: Mapping[str, int | Library]) -> None:
+        self._imports = imports
         builder = binding.JITLibraryBuilder().add_object_img(code).add_current_process()
-        for name, address in imports.items():
-            builder.import_symbol(name, address)
+        for name, found in imports.items():
+            builder.import_symbol(name, found if isinstance(found, int) else found.address(name))
         for name in exports:
             builder.export_symbol(name)
         with LOCK:

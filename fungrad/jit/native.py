@@ -37,7 +37,9 @@ def kernel(program: Program) -> Any:
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             function = emit_llvm(program, builder.module)
             for name in filter(symbols.is_external, builder.module.globals):
-                binding.add_symbol(name, symbols.address(name))
+                found = symbols.find(name)
+                _ALIVE.append(found)
+                binding.add_symbol(name, found if isinstance(found, int) else found.address(name))
             # Code with addresses of this process must not outlive it. Using one that Numba knows of as such, if only
             # the program's own, keeps Numba from caching callers on disk.
             address = context.add_dynamic_addr(builder, id(program), info=program.name)

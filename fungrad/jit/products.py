@@ -15,17 +15,20 @@ checking and packing cost them as much as multiplying, and threads they wake for
 milliseconds when the machine is busy. The loops around the tile are those of K. Goto and R. van de Geijn, "Anatomy of
 high-performance matrix multiplication" (2008).
 
-Each element is a sum over k in one order, whatever the pieces; so the result does not depend on threads.
+Each element is a sum over k in one order, whatever the pieces; so the result does not depend on threads. The code of a
+product is made once for all programs, see `shared_products`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 from llvmlite import ir
 
+from fungrad.ir.types import DType
 from fungrad.jit.c_library import libc
 from fungrad.jit.counted_loop import counted_loop
 from fungrad.jit.llvm_types import I8, I64, memory_type
@@ -46,6 +49,42 @@ LARGE = 2**20  # multiplications of a product whose pieces have several panels
 SPEED = 160  # bytes of multiplications in a nanosecond, about
 
 
+class Product(NamedTuple):
+    """What the code of a product depends on; see `Gemm`.
+
+    - addend: "none", a "full" matrix, or one "row" that is added to every row.
+    """
+
+    bits: int  # of a float
+    transpose_a: bool
+    transpose_b: bool
+    m: int
+    n: int
+    k: int
+    addend: str = "none"
+    scaled: bool = False
+
+    @classmethod
+    def of(cls, call: Gemm) -> Product:
+        """That of a statement."""
+        addend = "none" if call.addend is None else "row" if call.addend.type.size == call.n else "full"
+        bits = 8 * call.out.type.dtype.itemsize
+        flags = call.transpose_a, call.transpose_b
+        return cls(bits, *flags, call.m, call.n, call.k, addend, call.scale is not None)
+
+    @property
+    def dtype(self) -> DType:
+        return np.dtype(f"f{self.bits // 8}")
+
+    @property
+    def type(self) -> ir.FunctionType:
+        """The function (a, b, [addend, scale,] out, piece) of one product of a batch."""
+        number = memory_type(self.dtype)
+        pointer = number.as_pointer()
+        middle = [*([pointer] if self.addend != "none" else []), *([number] if self.scaled else [])]
+        return ir.FunctionType(ir.VoidType(), [pointer, pointer, *middle, pointer, I64])
+
+
 @dataclass(frozen=True, slots=True)
 class Pieces:
     """How a product is cut: `rows` times `columns` pieces of tiles and panels."""
@@ -61,11 +100,11 @@ class Pieces:
         return self.rows * self.columns
 
 
-def pieces(call: Gemm) -> Pieces:
-    """The pieces of one product of the batch."""
-    work = call.m * call.n * call.k
-    tiles, panels = -(-call.m // ROWS), -(-call.n // (VECTORS * Vectors.width_of(call.out.type.dtype)))
-    packs_a = call.transpose_a and call.k > NEAR and panels >= 8
+def pieces(product: Product) -> Pieces:
+    """The pieces of a product."""
+    work = product.m * product.n * product.k
+    tiles, panels = -(-product.m // ROWS), -(-product.n // (VECTORS * Vectors.width_of(product.dtype)))
+    packs_a = product.transpose_a and product.k > NEAR and panels >= 8
     most_rows, most_columns = tiles // 8, panels // (4 if work > LARGE else 1)
     wanted = min(PIECES, max(1, work // PIECE_WORK))
     rows = -(-tiles // PIECE_TILES)
@@ -76,13 +115,8 @@ def pieces(call: Gemm) -> Pieces:
 
 def how(call: Gemm) -> str:
     """How a product is computed, for people."""
-    cut = pieces(call)
-    return f"generated code in {cut.count * call.batch} pieces" if cut.count * call.batch > 1 else "generated code"
-
-
-def adds_row(call: Gemm) -> bool:
-    """Whether the addend is one row for all rows of the product."""
-    return call.addend is not None and call.addend.type.size == call.n
+    count = pieces(Product.of(call)).count * call.batch
+    return f"generated code in {count} pieces" if count > 1 else "generated code"
 
 
 def product_work(call: Gemm) -> int:
@@ -90,50 +124,37 @@ def product_work(call: Gemm) -> int:
     return call.batch * call.m * call.n * call.k // (SPEED // call.out.type.dtype.itemsize)
 
 
-def product_function(module: ir.Module, call: Gemm) -> ir.Function:
-    """The function (a, b, [addend, scale,] out, piece) of one product of the batch, shared by equal ones."""
-    type = memory_type(call.out.type.dtype)
-    flags = f"{'t' if call.transpose_a else 'n'}{'t' if call.transpose_b else 'n'}"
-    addend = "" if call.addend is None else "_row" if adds_row(call) else "_full"
-    scale = "" if call.scale is None else "_scaled"
-    name = f"fungrad_product_{type}_{flags}_{call.m}_{call.n}_{call.k}{addend}{scale}"
-    found = module.globals.get(name)
-    if found is None:
-        pointer = type.as_pointer()
-        operands = [pointer, pointer, *([pointer] if addend else []), *([type] if scale else []), pointer, I64]
-        found = ir.Function(module, ir.FunctionType(ir.VoidType(), operands), name)
-        found.linkage = "internal"
-        found.attributes.add("noinline")
-        _Product(found, call).run()
-    return found
+def emit_product(function: ir.Function, product: Product) -> None:
+    """Emit the code of a product into a function of its type."""
+    _Product(function, product).run()
 
 
 class _Product:
-    def __init__(self, function: ir.Function, call: Gemm) -> None:
-        self.call = call
+    def __init__(self, function: ir.Function, product: Product) -> None:
+        self.product = product
         self.a, self.b, *middle, self.out, self.piece = function.args
-        self.addend = middle.pop(0) if call.addend is not None else None
-        self.scale = middle.pop(0) if call.scale is not None else None
+        self.addend = middle.pop(0) if product.addend != "none" else None
+        self.scale = middle.pop(0) if product.scaled else None
         for argument in (self.a, self.b):
             argument.add_attribute("noalias")
         self.entry = ir.IRBuilder(function.append_basic_block("entry"))
         self.build = ir.IRBuilder(function.append_basic_block("body"))
-        self.vectors = Vectors(self.build, call.out.type.dtype)
+        self.vectors = Vectors(self.build, product.dtype)
         self.width = self.vectors.width
         self.wide = VECTORS * self.width
-        self.blocks = -(-call.k // K_BLOCK)
-        length = -(-call.k // self.blocks)
+        self.blocks = -(-product.k // K_BLOCK)
+        length = -(-product.k // self.blocks)
         self.block_length = length if self.blocks == 1 else -(-length // self.width) * self.width
-        self.blocks = -(-call.k // self.block_length)
-        self.cut = pieces(call)
+        self.blocks = -(-product.k // self.block_length)
+        self.cut = pieces(product)
 
     def run(self) -> None:
         b, body, cut = self.build, self.build.block, self.cut
         row, column = b.udiv(self.piece, I64(cut.columns)), b.urem(self.piece, I64(cut.columns))
         self.first_tile, self.stop_tile = self.share(row, cut.tiles, cut.rows)
         self.first_panel, self.stop_panel = self.share(column, cut.panels, cut.columns)
-        self.whole_tiles, self.rows_left = divmod(self.call.m, ROWS)
-        self.whole_panels, self.columns_left = divmod(self.call.n, self.wide)
+        self.whole_tiles, self.rows_left = divmod(self.product.m, ROWS)
+        self.whole_panels, self.columns_left = divmod(self.product.n, self.wide)
         line = LINE // self.vectors.bytes  # between copies, which would else compete for the same lines of the cache
         self.panel_size, self.tile_size = self.block_length * self.wide + line, self.block_length * ROWS + line
         panels = -(-cut.panels // cut.columns) * self.panel_size
@@ -144,12 +165,12 @@ class _Product:
         def block(number: ir.Value, _: Sequence[ir.Value]) -> Sequence[ir.Value]:
             self.block = number
             self.start = b.mul(number, I64(self.block_length))
-            left = b.sub(I64(self.call.k), self.start)
+            left = b.sub(I64(self.product.k), self.start)
             whole = b.icmp_unsigned("<", I64(self.block_length), left)
-            self.length = b.select(whole, I64(self.block_length), left) if self.blocks > 1 else I64(self.call.k)
+            self.length = b.select(whole, I64(self.block_length), left) if self.blocks > 1 else I64(self.product.k)
             if cut.packs_a:
                 self.range(I64(0), self.length, lambda k: self.each_tile(lambda t, n: self.pack_column(t, n, k)))
-            if self.call.transpose_b:
+            if self.product.transpose_b:
                 self.each_panel(self.pack_turned)
             else:
                 self.range(I64(0), self.length, lambda k: self.each_panel(lambda p, n: self.pack_row(p, n, k)))
@@ -200,7 +221,7 @@ class _Product:
 
     def pack_row(self, panel: ir.Value, columns: int, k: ir.Value) -> None:
         b = self.build
-        at = b.add(b.mul(b.add(self.start, k), I64(self.call.n)), b.mul(panel, I64(self.wide)))
+        at = b.add(b.mul(b.add(self.start, k), I64(self.product.n)), b.mul(panel, I64(self.wide)))
         target = self.panel_row(panel, columns, k)
         for first in range(0, columns, self.width):
             value = self.vectors.load(b.gep(self.b, [b.add(at, I64(first))]), columns - first)
@@ -213,7 +234,7 @@ class _Product:
 
         def source(lane: int, k: ir.Value) -> ir.Value:
             line = b.add(b.mul(panel, I64(self.wide)), I64(lane))
-            return b.gep(self.b, [b.add(b.mul(line, I64(self.call.k)), b.add(self.start, k))])
+            return b.gep(self.b, [b.add(b.mul(line, I64(self.product.k)), b.add(self.start, k))])
 
         def squares(number: ir.Value) -> None:
             k = b.mul(number, I64(width))
@@ -234,7 +255,7 @@ class _Product:
 
         whole = b.udiv(self.length, I64(width))
         self.range(I64(0), whole, squares)
-        if self.call.k % width:
+        if self.product.k % width:
             self.range(b.mul(whole, I64(width)), self.length, row)
 
     # -- tiles -------------------------------------------------------------------------------------------------------
@@ -249,9 +270,9 @@ class _Product:
 
     def a_element(self, tile: ir.Value, row: int, k: ir.Value) -> ir.Value:
         """The address of an element of A, counted from the start of the block of k."""
-        b, call, at = self.build, self.call, self.build.add(self.start, k)
+        b, product, at = self.build, self.product, self.build.add(self.start, k)
         i = b.add(b.mul(tile, I64(ROWS)), I64(row))
-        place = b.add(b.mul(at, I64(call.m)), i) if call.transpose_a else b.add(b.mul(i, I64(call.k)), at)
+        place = b.add(b.mul(at, I64(product.m)), i) if product.transpose_a else b.add(b.mul(i, I64(product.k)), at)
         return b.gep(self.a, [place])
 
     def packed_row(self, tile: ir.Value, k: ir.Value) -> ir.Value:
@@ -272,9 +293,9 @@ class _Product:
         """The sums of a tile over a block of k, kept in registers."""
         b, width = self.build, self.width
         firsts = range(0, columns, width)
-        corner = b.add(b.mul(b.mul(tile, I64(ROWS)), I64(self.call.n)), b.mul(panel, I64(self.wide)))
+        corner = b.add(b.mul(b.mul(tile, I64(ROWS)), I64(self.product.n)), b.mul(panel, I64(self.wide)))
         places = [
-            b.gep(self.out, [b.add(corner, I64(r * self.call.n + first))]) for r in range(rows) for first in firsts
+            b.gep(self.out, [b.add(corner, I64(r * self.product.n + first))]) for r in range(rows) for first in firsts
         ]
         lanes = [columns - first for _ in range(rows) for first in firsts]
         if self.blocks > 1:
@@ -323,18 +344,18 @@ class _Product:
         self, sums: Sequence[ir.Value], rows: int, corner: ir.Value, panel: ir.Value, columns: int
     ) -> Sequence[ir.Value]:
         """Complete sums, scaled and added to the addend."""
-        b, call = self.build, self.call
+        b, product = self.build, self.product
         firsts = range(0, columns, self.width)
         if self.scale is not None:
             factor = self.vectors.spread(self.scale)
             sums = [b.fmul(x, factor) for x in sums]
-        if call.addend is None:
+        if product.addend == "none":
             return sums
-        if adds_row(call):
+        if product.addend == "row":
             column = b.mul(panel, I64(self.wide))
             places = [b.add(column, I64(first)) for first in firsts]
         else:
-            places = [b.add(corner, I64(r * call.n + first)) for r in range(rows) for first in firsts]
+            places = [b.add(corner, I64(r * product.n + first)) for r in range(rows) for first in firsts]
         lanes = [columns - first for first in firsts] * (len(places) // len(firsts))
         addends = [self.vectors.load(b.gep(self.addend, [at]), n) for at, n in zip(places, lanes, strict=True)]
         return [b.fadd(addends[i % len(addends)], x) for i, x in enumerate(sums)]

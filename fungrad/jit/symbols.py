@@ -6,25 +6,37 @@ Names rather than addresses, so that machine code can be kept; they are looked u
 from __future__ import annotations
 
 from functools import cache
+from typing import TYPE_CHECKING
 
 from fungrad.jit.c_library import LIBC, libc_address
 
-SHARED = "fungrad_shared_"
+if TYPE_CHECKING:
+    from fungrad.jit.machine_code import Library
+
+SHARED, PRODUCT = "fungrad_shared_", "fungrad_product_"
 _TABLE, _POOL = "fungrad_two_over_pi", "fungrad_pool_run"
 
 
 def is_external(name: str) -> bool:
     """Whether the name of an LLVM global is one of ours that is defined outside."""
-    return name.startswith((LIBC, SHARED)) or name in (_TABLE, _POOL)
+    return name.startswith((LIBC, SHARED, PRODUCT)) or name in (_TABLE, _POOL)
 
 
-@cache
-def address(name: str) -> int:
-    """The address of an external symbol.
+def find(name: str) -> int | Library:
+    """Where an external symbol is: an address that stays, or the library that has it.
 
     Raises:
         KeyError: there is no such symbol.
     """
+    if name.startswith(PRODUCT):
+        from fungrad.jit import shared_products
+
+        return shared_products.library_of(name)
+    return _address(name)
+
+
+@cache
+def _address(name: str) -> int:
     if name == _POOL:
         from fungrad.jit import thread_pool
 

@@ -1,5 +1,6 @@
 """Generated matrix products equal NumPy's, for every flag and for sizes around each tile's edge."""
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fungrad as fg
-from fungrad.ir.types import array_type
-from fungrad.jit.loops import Buffer, Gemm
-from fungrad.jit.products import PIECE_PANELS, PIECE_TILES, pieces
+from fungrad.jit import shared_products
+from fungrad.jit.products import PIECE_PANELS, PIECE_TILES, Product, pieces
 
 ROOT = Path(__file__).parent.parent.parent
 EDGES = [2, 3, 5, 6, 7, 8, 9, 12, 13, 15, 16, 17, 31, 33]
@@ -57,8 +57,7 @@ def test_large_products_in_blocks_and_pieces(shape, transposed, dtype):
 
 @given(m=st.integers(1, 3000), n=st.integers(1, 3000), k=st.integers(1, 3000), flags=st.tuples(*[st.booleans()] * 2))
 def test_pieces_are_not_empty_and_few_enough_to_fit_in_caches(m, n, k, flags):
-    buffer = Buffer("x", array_type((m, n), np.dtype(np.float32)), "temp")
-    cut = pieces(Gemm(buffer, buffer, buffer, *flags, 1, m, n, k))
+    cut = pieces(Product(32, *flags, m, n, k))
     assert 1 <= cut.rows <= cut.tiles <= cut.rows * PIECE_TILES
     assert 1 <= cut.columns <= cut.panels <= cut.columns * PIECE_PANELS
 
@@ -95,3 +94,23 @@ print("alive")
 def test_a_product_never_reads_beyond_its_operands():
     run = subprocess.run([sys.executable, "-c", GUARDED], cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.stdout.strip() == "alive", f"exit code {run.returncode}: {run.stderr[-2000:]}"
+
+
+def test_programs_share_the_code_of_products():
+    a, b = np.ones((5, 7)), np.ones((7, 3))
+    before = shared_products.library_of.cache_info().misses
+    fg.jit(lambda a, b: np.tanh(a @ b))(a, b)
+    made = shared_products.library_of.cache_info().misses
+    assert made <= before + 1
+    np.testing.assert_array_equal(fg.jit(lambda a, b: np.sqrt(a @ b))(a, b), np.full((5, 3), np.sqrt(7.0)))
+    assert shared_products.library_of.cache_info().misses == made
+
+
+def test_a_program_keeps_the_code_of_its_products():
+    """Also when others have taken their place in what is kept for later programs."""
+    f = fg.jit(lambda a, b: a @ b)
+    a, b = np.ones((5, 7)), np.ones((7, 3))
+    f(a, b)
+    shared_products.library_of.cache_clear()
+    gc.collect()
+    np.testing.assert_array_equal(f(a, b), np.full((5, 3), 7.0))
