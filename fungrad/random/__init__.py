@@ -31,5 +31,6 @@ from fungrad.random.keys import bits as bits
 from fungrad.random.keys import fold_in as fold_in
 from fungrad.random.keys import key as key
 from fungrad.random.keys import split as split
+from fungrad.random.multivariate import multivariate_normal as multivariate_normal
 from fungrad.random.shuffling import choice as choice
 from fungrad.random.shuffling import permutation as permutation

@@ -122,6 +122,16 @@ def test_truncated_normal_is_that_of_jax(jr, dtype):
     np.testing.assert_allclose(ours, theirs, rtol=100 * np.finfo(dtype).eps, atol=4 * np.finfo(dtype).eps)
 
 
+@each_float
+@pytest.mark.parametrize("shape", [None, (3,), (2000, 3)])
+def test_multivariate_normal_is_that_of_jax(jr, dtype, shape):
+    mean = np.array([[0.5, -1.0]], dtype)
+    cov = np.array([[[2.0, 0.3], [0.3, 1.0]], [[1.0, -0.9], [-0.9, 1.0]], [[3.0, 0.0], [0.0, 0.1]]], dtype)
+    ours, theirs = (r.multivariate_normal(KEY, mean, cov, shape, dtype) for r in (random, jr))
+    assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4 if dtype == np.float32 else 1e-9, atol=1e-5)
+
+
 # -- compiled --------------------------------------------------------------------------------------------------------
 
 

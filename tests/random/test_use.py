@@ -5,7 +5,7 @@ import pytest
 
 import fungrad as fg
 from fungrad import random
-from fungrad.errors import ArgumentError, AxisError, DtypeError, ShapeError
+from fungrad.errors import ArgumentError, AxisError, DtypeError, NotPositiveDefiniteError, ShapeError
 
 KEY = random.key(7)
 
@@ -87,6 +87,19 @@ def test_bounds_are_differentiable(wrap):
         np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+def test_vectors_are_differentiable_in_mean_and_covariance():
+    """Of a function whose expectation is known: E (a x)**2 is (a m)**2 + a C a."""
+    a, mean, cov = np.array([1.0, -2.0]), np.array([0.5, 0.25]), np.array([[2.0, 0.3], [0.3, 1.0]])
+
+    def second_moment(mean, cov):
+        return np.mean((random.multivariate_normal(KEY, mean, (cov + cov.T) / 2, (200_000,)) @ a) ** 2)
+
+    for gradient in (fg.grad(second_moment, (0, 1)), fg.jit(fg.grad(second_moment, (0, 1)))):
+        of_mean, of_cov = gradient(mean, cov)
+        np.testing.assert_allclose(of_mean, 2 * (a @ mean) * a, atol=0.05)
+        np.testing.assert_allclose(of_cov, np.outer(a, a), atol=0.05)
+
+
 def test_normal_is_differentiable_through_erf_inv():
     from fungrad.primitives.elementwise import erf_inv
 
@@ -162,6 +175,22 @@ MISTAKES = {
     "bounds out of order": (lambda: random.uniform(KEY, minval=2.0, maxval=1.0), ArgumentError, "minval"),
     "a nan bound": (lambda: random.uniform(KEY, minval=np.nan), ArgumentError, "minval"),
     "a bound of another shape": (lambda: random.uniform(KEY, (3,), minval=np.zeros(2)), ShapeError, "minval has shape"),
+    "a mean of another size": (
+        lambda: random.multivariate_normal(KEY, np.zeros(2), np.eye(3)),
+        ShapeError,
+        r"cov must have the shape \(..., 2, 2\)",
+    ),
+    "a mean without an axis": (lambda: random.multivariate_normal(KEY, 0.0, np.eye(1)), ShapeError, "mean must be"),
+    "a shape for fewer": (
+        lambda: random.multivariate_normal(KEY, np.zeros((4, 2)), np.eye(2), (3,)),
+        ShapeError,
+        "mean has shape",
+    ),
+    "no covariance": (
+        lambda: random.multivariate_normal(KEY, np.zeros(2), -np.eye(2)),
+        NotPositiveDefiniteError,
+        "not positive definite",
+    ),
     "an interval that is empty": (lambda: random.truncated_normal(KEY, 1.0, -1.0), ArgumentError, "lower"),
     "p above 1": (lambda: random.bernoulli(KEY, 1.5), ArgumentError, "p is a probability, from 0 to 1, got 1.5"),
     "p below 0": (lambda: random.bernoulli(KEY, np.array([0.5, -0.1])), ArgumentError, "probability"),
