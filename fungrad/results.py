@@ -11,6 +11,7 @@ from fungrad import tree
 from fungrad.arguments import as_leaf, function_name
 from fungrad.errors import ArgumentError, NotDifferentiableError, ShapeError, TreeError
 from fungrad.ir.types import type_of
+from fungrad.large_results import owns_memory
 from fungrad.trace import Tracer, fresh
 
 
@@ -76,7 +77,7 @@ def own(found: Sequence[Any], others: Sequence[Any] = ()) -> list[Any]:
         if isinstance(x, np.ndarray):
             if x.ndim == 0:
                 x = x[()]
-            elif x.base is not None or not x.flags.writeable or id(x) in seen:
+            elif not owns_memory(x) or not x.flags.writeable or id(x) in seen:
                 x = x.copy()
             seen.add(id(x))
         owned.append(fresh(x))

@@ -89,16 +89,20 @@ def library(
         if found is not None:
             head, _, code = found.partition(b"\n")
             try:
+                with phases.measure("shared code"):
+                    imports = _imports(json.loads(head), find)
                 with phases.measure("linking"):
-                    return Library(code, exports, _imports(json.loads(head), find)), True
+                    return Library(code, exports, imports), True
             except Exception:  # it needs a name that this process does not have, for example
                 pass
         with phases.measure("writing LLVM"):
             source, names = text()
         with phases.measure("LLVM"):
             code = compile_text(source)
+        with phases.measure("shared code"):
+            imports = _imports(names, find)
         with phases.measure("linking"):
-            linked = Library(code, exports, _imports(names, find))
+            linked = Library(code, exports, imports)
         with phases.measure("cache look-up"):
             fungrad.cache.store(key, json.dumps(names).encode() + b"\n" + code)
         return linked, False

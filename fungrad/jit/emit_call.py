@@ -28,7 +28,6 @@ _FUNCTIONS: dict[str, tuple[ir.Type, list[ir.Type]]] = {  # results and paramete
     "PyEval_RestoreThread": (VOID, [I64]),
     "PyObject_CallNoArgs": (I64, [I64]),
     "PyTuple_New": (I64, [I64]),
-    "PyTuple_SetItem": (I32, [I64, I64, I64]),
     "PyList_GetItem": (I64, [I64, I64]),
     "PyList_SetSlice": (I32, [I64, I64, I64, I64]),
     "PyList_Append": (I32, [I64, I64]),
@@ -84,6 +83,11 @@ class _Call:
         type = ir.FunctionType(result, parameters)
         function = self.module.globals.get(name) or ir.Function(self.module, type, name)
         return self.b.call(function, arguments)
+
+    def set_item(self, items: ir.Value, i: ir.Value, item: ir.Value) -> None:
+        """Put an object in an empty place of a new tuple. Python's own function refuses if somebody else has found the
+        tuple, as the garbage collector lets anyone do."""
+        self.store(item, self.at(items, self.at(self.b.shl(i, I64(3)), at.TUPLE)))
 
     def is_(self, x: ir.Value, y: ir.Value | int) -> ir.Value:
         return self.b.icmp_unsigned("==", x, y if isinstance(y, ir.Value) else x.type(y))
@@ -226,7 +230,7 @@ class _Call:
 
         def keep(array: ir.Value) -> None:
             self.failure_if(self.is_(array, 0), results)
-            self.call("PyTuple_SetItem", results, i, array)
+            self.set_item(results, i, array)
             b.store(self.load(array, at.DATA), found)
 
         with b.if_then(self.is_(kind, at.ARRAY)):
@@ -238,7 +242,7 @@ class _Call:
             number = self.load(record, 8 * at.SCALAR)
             leaf = self.load(self.leaves, self.at(b.shl(number, I64(3)), at.TUPLE))
             self.call("Py_IncRef", leaf)
-            self.call("PyTuple_SetItem", results, i, leaf)
+            self.set_item(results, i, leaf)
             b.store(self.load(leaf, at.DATA), found)
         return b.load(found, typ=I64)
 
@@ -310,6 +314,6 @@ class _Call:
             b.position_at_end(block)
             boxed = make()
             self.failure_if(self.is_(boxed, 0), results)
-            self.call("PyTuple_SetItem", results, i, boxed)
+            self.set_item(results, i, boxed)
             b.branch(done)
         b.position_at_end(done)

@@ -48,11 +48,9 @@ def emit_llvm(program: Program, module: ir.Module) -> ir.Function:
     count = len(program.arguments)
     pointers, arena, threads = function.args[:count], function.args[count], function.args[count + 1]
     callbacks = function.args[count + 2 :]
-    arguments = dict(reversed([*zip(program.arguments, pointers, strict=True)]))  # of an input, not of the output
+    places = dict(reversed([*zip(program.arguments, pointers, strict=True)]))  # of an input, not of the output
     offsets, _ = arena_layout(program)
     b = ir.IRBuilder(function.append_basic_block("entry"))
-
-    places = dict(arguments)
 
     def place(buffer: Buffer) -> ir.Value:
         if buffer not in places:

@@ -84,7 +84,7 @@ class Emitter:
         scalars: Mapping[str, ir.Value],
         callbacks: Mapping[int, ir.Value],
         threads: ir.Value,
-        work: int = 0,
+        shared_work: int = 0,
     ) -> None:
         """
         Args:
@@ -93,7 +93,7 @@ class Emitter:
             scalars: locals and indices that are defined outside, by name.
             callbacks: of host calls, by number.
             threads: how many may work on loops whose rounds are independent.
-            work: nanoseconds of all rounds of a loop of which the function is one round.
+            shared_work: nanoseconds of all rounds of a loop of which the function is one round.
         """
         self.entry = ir.IRBuilder(function.append_basic_block("entry"))
         self.b = ir.IRBuilder(function.append_basic_block("body"))
@@ -105,7 +105,7 @@ class Emitter:
         self.pointers = dict(pointers)
         self.callbacks = callbacks
         self.threads = threads
-        self.work = work
+        self.shared_work = shared_work
         self.tapes: dict[Buffer, tuple[ir.Value, ir.Value]] = {}  # where the memory and its number of rows are kept
 
     def pointer(self, buffer: Buffer) -> ir.Value:
@@ -189,7 +189,7 @@ class Emitter:
                 self.locals[loop.index.name] = I64(i)
                 self.statements(loop.body)
         else:
-            abreast = None if self.math.rare or self.math.branching else vectors_abreast(loop, self.work)
+            abreast = None if self.math.rare or self.math.branching else vectors_abreast(loop, self.shared_work)
             self.loop(loop.index.name, loop.start, loop.stop, lambda: self.statements(loop.body), abreast)
         self.math.branching = around
 

@@ -30,7 +30,7 @@ class Library:
         self._imports = imports
         builder = binding.JITLibraryBuilder().add_object_img(code).add_current_process()
         for name, found in imports.items():
-            builder.import_symbol(name, found if isinstance(found, int) else found.address(name))
+            builder.import_symbol(name, address_in(found, name))
         for name in exports:
             builder.export_symbol(name)
         with LOCK:
@@ -39,6 +39,11 @@ class Library:
     def address(self, name: str) -> int:
         """Where an exported function begins."""
         return int(self._tracker[name])
+
+
+def address_in(found: int | Library, name: str) -> int:
+    """An address, or that of a function of a library."""
+    return found if isinstance(found, int) else found.address(name)
 
 
 def compile_text(text: str) -> bytes:

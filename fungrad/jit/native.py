@@ -18,6 +18,7 @@ from fungrad.jit import host_calls, symbols
 from fungrad.jit.emit_llvm import CALLBACK, emit_llvm
 from fungrad.jit.llvm_types import I64
 from fungrad.jit.loops import Buffer, Program
+from fungrad.jit.machine_code import address_in
 from fungrad.jit.memory_plan import arena_layout
 from fungrad.jit.thread_pool import default_threads
 
@@ -37,9 +38,9 @@ def kernel(program: Program) -> Any:
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             function = emit_llvm(program, builder.module)
             for name in filter(symbols.is_external, builder.module.globals):
-                found = symbols.find(name)
-                _ALIVE.append(found)
-                binding.add_symbol(name, found if isinstance(found, int) else found.address(name))
+                place = symbols.find(name)
+                _ALIVE.append(place)
+                binding.add_symbol(name, address_in(place, name))
             # Code with addresses of this process must not outlive it. Using one that Numba knows of as such, if only
             # the program's own, keeps Numba from caching callers on disk.
             address = context.add_dynamic_addr(builder, id(program), info=program.name)

@@ -251,8 +251,8 @@ class ScalarMath:
         """The C library's, in double precision, which is exact in single precision too."""
         b = self.b
         function = libc(b.module, "fmod", F64, [F64, F64])
-        function.attributes.add("nounwind")
-        function.attributes.add("readnone")
+        for attribute in ("nounwind", "readnone"):
+            function.attributes.add(attribute)
         if x.type == F64:
             return b.call(function, [x, y])
         return b.fptrunc(b.call(function, [b.fpext(x, F64), b.fpext(y, F64)]), F32)

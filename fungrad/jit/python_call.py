@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from fungrad.ir.types import ArrayType
-from fungrad.jit.large_results import LARGE, maker
+from fungrad.large_results import LARGE, maker
 
 Leaf = tuple[ArrayType, type | None]  # for a Python number its type: bool, int or float
 Result = tuple[ArrayType, type | None, int | None]  # and the input it is written over, if it is

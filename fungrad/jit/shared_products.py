@@ -7,6 +7,7 @@ matrices. So the code of a product is compiled once, and kept for later programs
 from __future__ import annotations
 
 from functools import lru_cache
+from weakref import WeakValueDictionary
 
 from llvmlite import ir
 
@@ -15,7 +16,9 @@ from fungrad.jit import symbols
 from fungrad.jit.machine_code import Library
 from fungrad.jit.products import Product, emit_product
 
-KEPT = 512  # products that no program uses, a few KiB each
+KEPT = 512  # products asked for last, some ten KiB each
+
+_IN_USE: WeakValueDictionary[str, Library] = WeakValueDictionary()  # those, and all that programs import
 
 
 def declared(module: ir.Module, product: Product) -> ir.Function:
@@ -28,6 +31,13 @@ def declared(module: ir.Module, product: Product) -> ir.Function:
 @lru_cache(maxsize=KEPT)
 def library_of(name: str) -> Library:
     """The library of the function with this name."""
+    found = _IN_USE.get(name)
+    if found is None:
+        found = _IN_USE[name] = _made(name)
+    return found
+
+
+def _made(name: str) -> Library:
     from fungrad.jit.compiler import library
 
     bits, transpose_a, transpose_b, m, n, k, addend, scaled = name.removeprefix(symbols.PRODUCT).split("_")

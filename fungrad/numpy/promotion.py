@@ -17,6 +17,7 @@ import numpy as np
 
 from fungrad.errors import DtypeError, ShapeError, UnsupportedError
 from fungrad.ir.types import BOOL, DType, array_type, type_of
+from fungrad.large_results import owns_memory
 from fungrad.primitives.convert import convert
 from fungrad.primitives.create import full
 from fungrad.primitives.elementwise import ELEMENTWISE
@@ -38,7 +39,8 @@ _EXAMPLES: dict[Kind, Any] = {int: 0, float: 0.0}
 
 def frozen(x: Any) -> Any:
     """An ndarray nobody else can write to: `x` itself if it and what it is a view of are read-only, else a copy."""
-    if x.flags.writeable or (x.base is not None and not (type(x.base) is np.ndarray and not x.base.flags.writeable)):
+    base = x.base
+    if x.flags.writeable or not (owns_memory(x) or (type(base) is np.ndarray and not base.flags.writeable)):
         x = x.copy("K")
         x.flags.writeable = False
     return x

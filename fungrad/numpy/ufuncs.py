@@ -186,7 +186,7 @@ def _xlog1py(x: Any, y: Any) -> Any:
 
 
 def _times_log(log: Callable[..., Any], x: Any, y: Any, pole: float) -> Any:
-    """x log(y); 0 where x is 0, also where the logarithm is not finite."""
+    """x log(y); 0 where x is 0 and y a number, also one whose logarithm is not finite."""
     undefined = (x == 0) & ((y <= pole) | (y == np.inf))
     return x * log(np.where(undefined, pole + 1.0, y))
 

@@ -3,7 +3,7 @@
     a = neg x ; b = add y a ; c = mul 2.0 x ; d = neg c      becomes      b = sub y x ; d = mul -2.0 x
 
 Derivatives are full of them. Every rule keeps all bits but the sign of a nan. `-(x - y)` stays as it is: where x and y
-are equal it is -0.0, and `y - x` is 0.0.
+are equal it is -0.0, and `y - x` is 0.0. What a rule makes is looked at again when the pass is run again.
 """
 
 from __future__ import annotations

@@ -43,15 +43,18 @@ def simplify(graph: Graph) -> Graph:
 
 
 def _simpler(op: Primitive, operands: Sequence[Any], made: dict[Var, tuple[Primitive, Sequence[Any]]]) -> Any:
-    def source(x: Any, kind: type) -> tuple[Any, Any] | None:
-        """The primitive of `kind` that made `x`, and its operand."""
+    def maker(x: Any, kind: type) -> tuple[Any, Sequence[Any]] | None:
+        """The primitive of `kind` that made `x`, and its operands."""
         found = made.get(x.operand) if isinstance(x, Tracer) and isinstance(x.operand, Var) else None
-        return (found[0], found[1][0]) if found and isinstance(found[0], kind) else None
+        return found if found and isinstance(found[0], kind) else None
+
+    def source(x: Any, kind: type) -> tuple[Any, Any] | None:
+        found = maker(x, kind)
+        return (found[0], found[1][0]) if found else None
 
     def elementwise(x: Any) -> tuple[str, Sequence[Any]] | None:
-        """The row that made `x`, and its operands."""
-        found = made.get(x.operand) if isinstance(x, Tracer) and isinstance(x.operand, Var) else None
-        return (found[0].row, found[1]) if found and isinstance(found[0], Elementwise) else None
+        found = maker(x, Elementwise)
+        return (found[0].row, found[1]) if found else None
 
     if isinstance(op, Elementwise):
         found = fewer_signs(op.row, operands, elementwise)

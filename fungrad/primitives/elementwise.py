@@ -81,9 +81,10 @@ def logistic(x: Value) -> Value:
 
 
 def _pow_base(t: Value, out: Value, x: Value, y: Value) -> Value:
-    """y x**(y-1); 0 where y is 0, also where x**-1 is infinite. For other x its own derivative there is 1/x."""
-    pole = (y == 0) & (np.abs(x) < np.finfo(x.dtype).tiny)
-    return t * y * x ** np.where(pole, 1.0, y - 1)
+    """y x**(y-1). Where y is 0 that is y/x, whose derivative is 1/x; 0 where 1/x may be infinite."""
+    zero, pole = y == 0, np.abs(x) < np.finfo(x.dtype).tiny
+    at_zero = np.where(pole, 0.0, t * (y / np.where(pole, 1.0, x)))
+    return np.where(zero, at_zero, t * y * x ** np.where(zero, 1.0, y - 1))
 
 
 def _pow_exponent(t: Value, out: Value, x: Value, y: Value) -> Value:

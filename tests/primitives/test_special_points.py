@@ -45,6 +45,22 @@ def derivatives(f, points):
     return np.array([*firsts, *seconds])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_powers_of_small_numbers(dtype):
+    """Where x**-1 is a number, but x**-2 is not."""
+    small = dtype({np.float32: 1e-20, np.float64: 1e-170}[dtype])
+    for x in (small, -small):
+        second = fg.grad(fg.grad(lambda x, y: np.sum(x**y)))
+        np.testing.assert_array_equal([second(x, dtype(y)) for y in (0, 1, 2)], [0, 0, 2])
+    mixed = fg.grad(fg.grad(lambda x, y: np.sum(x**y)), 1)
+    np.testing.assert_allclose(mixed(small, dtype(0)), 1 / small, rtol=1e-6)
+    polynomial = fg.hessian(lambda x: np.sum(x ** np.arange(4, dtype=dtype)))
+    for hessian in (polynomial, fg.jit(polynomial)):
+        with np.errstate(over="ignore", invalid="ignore"):  # in what is not chosen
+            found = hessian(small)
+        np.testing.assert_allclose(found, 2.0, rtol=1e-6)
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_no_point_stands_out(name):
     f, count = FUNCTIONS[name]

@@ -3,15 +3,15 @@
 import gc
 import pickle
 import threading
-from collections import deque
 
 import numpy as np
 import pytest
 
 import fungrad as fg
+from fungrad import large_results
 from fungrad.ir.types import array_type
-from fungrad.jit import large_results
-from fungrad.jit.large_results import LARGE, maker
+from fungrad.large_results import LARGE, maker
+from fungrad.numpy.promotion import frozen
 
 N = LARGE // 8
 X = np.arange(float(N))
@@ -19,7 +19,7 @@ X = np.arange(float(N))
 
 @pytest.fixture(autouse=True)
 def nothing_free(monkeypatch):
-    monkeypatch.setattr(large_results, "_FREE", deque())
+    monkeypatch.setattr(large_results, "_FREE", {})
 
 
 def address(x):
@@ -28,7 +28,7 @@ def address(x):
 
 def free_bytes():
     gc.collect()
-    return sum(block.nbytes for block in large_results._FREE)
+    return sum(block.nbytes for block in large_results._FREE.values())
 
 
 @fg.jit
@@ -44,6 +44,8 @@ def test_they_are_arrays_like_others():
     assert y.flags.aligned
     np.testing.assert_array_equal(y, 2 * X)
     y[0] = 7.0
+    y.flags.writeable = False
+    y.flags.writeable = True
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(y)), y)
     np.testing.assert_array_equal(twice(y), 2 * y)
 
@@ -86,6 +88,49 @@ def test_little_is_kept(monkeypatch):
     assert free_bytes() == 2 * X.nbytes
     twice(np.arange(N + 1.0))
     assert free_bytes() <= 2 * X.nbytes
+
+
+def test_blocks_that_are_too_large_push_nothing_out(monkeypatch):
+    small = twice(X)
+    del small
+    monkeypatch.setattr(large_results, "_KEPT", X.nbytes)
+    large = twice(np.arange(2.0 * N))
+    del large
+    assert free_bytes() == X.nbytes
+
+
+@pytest.mark.parametrize(
+    "transformed",
+    [lambda f: fg.grad(lambda x: np.sum(f(x))), lambda f: fg.vmap(f), lambda f: lambda x: fg.jvp(f, (x,), (x,))[1]],
+    ids=["grad", "vmap", "jvp"],
+)
+def test_they_are_not_copied_on_the_way_to_the_user(transformed):
+    result = transformed(twice)(X)
+    assert type(result.base) is large_results._Held
+    result.flags.writeable = False
+    assert frozen(result) is result
+    assert frozen(result[1:]) is not result
+
+
+def test_results_that_somebody_looks_at_while_they_are_made():
+    """Making a large array runs Python code, which may find the tuple of results before it is complete."""
+    found = []
+
+    def look(phase, info):
+        found.extend(x for x in gc.get_objects() if type(x) is tuple and len(x) == 3)
+
+    f = fg.jit(lambda x: (2 * x, 3 * x, 4 * x))
+    f(X)
+    threshold = gc.get_threshold()
+    gc.callbacks.append(look)
+    gc.set_threshold(1)
+    try:
+        results = f(X)
+    finally:
+        gc.set_threshold(*threshold)
+        gc.callbacks.remove(look)
+    for factor, y in zip((2, 3, 4), results, strict=True):
+        np.testing.assert_array_equal(y, factor * X)
 
 
 def test_threads_never_share_a_block():
