@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "fungrad"
 LAYERS = [
     ["cache", "compilation", "errors", "tree", "tree_code"],
     ["ir"],
-    ["context", "trace", "evaluate", "effects", "nans", "leaks"],
+    ["context", "trace", "evaluate", "effects", "large_results", "nans", "leaks"],
     ["primitives"],
     ["transforms"],
     ["passes"],

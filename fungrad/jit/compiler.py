@@ -89,8 +89,7 @@ def library(
         if found is not None:
             head, _, code = found.partition(b"\n")
             try:
-                with phases.measure("shared code"):
-                    imports = _imports(json.loads(head), find)
+                imports = _imports(json.loads(head), find, phases)
                 with phases.measure("linking"):
                     return Library(code, exports, imports), True
             except Exception:  # it needs a name that this process does not have, for example
@@ -99,8 +98,7 @@ def library(
             source, names = text()
         with phases.measure("LLVM"):
             code = compile_text(source)
-        with phases.measure("shared code"):
-            imports = _imports(names, find)
+        imports = _imports(names, find, phases)
         with phases.measure("linking"):
             linked = Library(code, exports, imports)
         with phases.measure("cache look-up"):
@@ -108,8 +106,12 @@ def library(
         return linked, False
 
 
-def _imports(names: Sequence[str], find: Callable[[str], int | Library]) -> Mapping[str, int | Library]:
-    return {name: find(name) for name in names}
+def _imports(names: Sequence[str], find: Callable[[str], int | Library], phases: Phases) -> Mapping[str, int | Library]:
+    """Where imported names are: code that programs share is made for the first that needs it."""
+    if not names:
+        return {}
+    with phases.measure("shared code"):
+        return {name: find(name) for name in names}
 
 
 @cache
