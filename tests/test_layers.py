@@ -1,8 +1,7 @@
-"""The order of layers: no module imports from a later one; and what `import fungrad` costs."""
+"""The order of layers: no module imports from a later one; and what `import fungrad` loads."""
 
 import ast
 import os
-import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -90,11 +89,3 @@ def test_import_and_grad_load_neither_numba_nor_scipy():
     heavy = "[m for m in ('numba', 'llvmlite', 'scipy', 'matplotlib', 'sklearn') if m in sys.modules]"
     assert run(f"import sys, fungrad; print({heavy})") == "[]"
     assert run(f"import sys, fungrad as fg; fg.grad(lambda x: x * x)(1.0); print({heavy})") == "[]"
-
-
-def test_import_costs_little_more_than_numpy():
-    code = "import time; import numpy; t = time.process_time(); import fungrad; print(time.process_time() - t)"
-    run(code)  # compiled modules are cached from here on; processor time, since other tests run beside this one
-    seconds = statistics.median(float(run(code)) for _ in range(5))
-    print(f"import fungrad: {seconds:.3f} s over import numpy")
-    assert seconds < 0.3, "the target is 0.1 s on a quiet machine"
