@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fungrad.ir.graph import Const, Graph, Operand, Var
+from fungrad.ir.graph import Const, Graph, Operand, Var, constant
 from fungrad.ir.primitive import Primitive
-from fungrad.trace import attributed_to, bind, trace
+from fungrad.trace import Tracer, attributed_to, bind, trace
 
 Rule = Callable[[Primitive, Sequence[Any]], Any]
 """(primitive, operands) -> the replacement, or None to keep the equation. Operands are tracers or constants' values."""
@@ -39,3 +39,8 @@ def rewrite(graph: Graph, rule: Rule) -> Graph:
     types = [v.type for v in graph.inputs]
     found, _ = trace(replay, types, purpose="a pass", name=graph.name, names=graph.input_names, own=True)
     return found
+
+
+def number_of(operand: Any) -> Any:
+    """The one number that a constant operand of a rule repeats, else None."""
+    return None if isinstance(operand, Tracer) else constant(operand).scalar

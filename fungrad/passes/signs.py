@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fungrad.ir.graph import constant
+from fungrad.passes.rewriting import number_of
 from fungrad.primitives.create import full
 from fungrad.primitives.elementwise import ELEMENTWISE
-from fungrad.trace import Tracer, bind
+from fungrad.trace import bind
 
 Made = Callable[[Any], tuple[str, Sequence[Any]] | None]
 """The row and the operands of the elementwise equation that made a value, if one did."""
@@ -58,5 +58,5 @@ def _negated(product: tuple[str, Sequence[Any]] | None) -> Any:
 
 def _negative(x: Any) -> Any:
     """The negative of a constant that repeats one float."""
-    number = None if isinstance(x, Tracer) else constant(x).scalar
+    number = number_of(x)
     return None if number is None or number.dtype.kind != "f" else full(x.shape, -number, x.dtype)

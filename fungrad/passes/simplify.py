@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from fungrad.ir.graph import Graph, Var, constant
+from fungrad.ir.graph import Graph, Var
 from fungrad.ir.primitive import Primitive
-from fungrad.passes.rewriting import rewrite
+from fungrad.passes.rewriting import number_of, rewrite
 from fungrad.passes.signs import fewer_signs
 from fungrad.primitives.contract import Dot, free_axes
 from fungrad.primitives.convert import Convert
@@ -63,14 +63,14 @@ def _simpler(op: Primitive, operands: Sequence[Any], made: dict[Var, tuple[Primi
     match op:
         case Elementwise("mul" | "div"):
             x, y = operands
-            if _number(y) == 1:
+            if number_of(y) == 1:
                 return x
-            if _number(x) == 1 and op.row == "mul":
+            if number_of(x) == 1 and op.row == "mul":
                 return y
-            if _number(y) == -1 and op.row == "mul":
+            if number_of(y) == -1 and op.row == "mul":
                 return bind(ELEMENTWISE["neg"], x)
         case Elementwise("sub"):
-            return operands[0] if _number(operands[1]) == 0 and not _is_negative_zero(operands[1]) else None
+            return operands[0] if number_of(operands[1]) == 0 and not _is_negative_zero(operands[1]) else None
         case Dot():
             return _dot_of_transposed(op, operands, source)
         case Reshape(shape):
@@ -105,11 +105,6 @@ def _dot_of_transposed(op: Dot, operands: Sequence[Any], source: Callable[[Any, 
     return bind(Dot(axes[0][0], axes[1][0], axes[0][1], axes[1][1]), *new)
 
 
-def _number(x: Any) -> Any:
-    """The one number a constant repeats, else None."""
-    return None if isinstance(x, Tracer) else constant(x).scalar
-
-
 def _is_negative_zero(x: Any) -> bool:
-    number = _number(x)
+    number = number_of(x)
     return number is not None and number.dtype.kind == "f" and bool(np.signbit(number))

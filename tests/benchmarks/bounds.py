@@ -78,12 +78,8 @@ def _new_program() -> Bounded:
     from fungrad.jit.runtime import Compiled
 
     numbers, library = count(), peers.ours()
-    x = np.linspace(-3, 3, 1000)
-
-    def program(constant: float) -> Callable[[Any], Any]:
-        return lambda x: np.tanh(np.sin(x) * constant + 0.1) * np.exp(-x * x) + x * 0.5
-
-    text = emit_module(Compiled(fg.make_graph(program(0.5))(x)).program)[0]
+    program = overheads.chain_of_ten(np, 0.5)
+    text = emit_module(Compiled(fg.make_graph(program)(overheads.CHAIN_ARGUMENT)).program)[0]
     return Bounded(
         calls(lambda: overheads.chain(library, 1.5 + next(numbers))()),
         calls(lambda: compile_text(text)),

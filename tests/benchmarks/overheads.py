@@ -46,10 +46,17 @@ def call_row(count: int, options: Options) -> Row:
     ]
 
 
-def chain(library: Library, constant: float) -> Callable[[], Any]:
+CHAIN_ARGUMENT = np.linspace(-3, 3, 1000)
+
+
+def chain_of_ten(xp: Any, constant: float) -> Callable[[Any], Any]:
     """Ten elementwise operations."""
-    xp, x = library.xp, library.arrays(np.linspace(-3, 3, 1000))
-    f = library.jit(lambda x: xp.tanh(xp.sin(x) * constant + 0.1) * xp.exp(-x * x) + x * 0.5)
+    return lambda x: xp.tanh(xp.sin(x) * constant + 0.1) * xp.exp(-x * x) + x * 0.5
+
+
+def chain(library: Library, constant: float) -> Callable[[], Any]:
+    """A call of them."""
+    f, x = library.jit(chain_of_ten(library.xp, constant)), library.arrays(CHAIN_ARGUMENT)
     return lambda: f(x)
 
 
