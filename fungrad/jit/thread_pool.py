@@ -9,7 +9,9 @@ whoever is late takes fewer, and the result depends on no thread, since rounds d
 - Workers wait `SPIN` in a busy loop, since the next rounds of a program come after microseconds, and then sleep. To
   wake one costs more than a small piece of work is worth, so it is only done when enough `work` has been asked for.
 - If the caller waits for a worker much longer than a round takes, something else keeps the cores busy: the pool rests
-  for a while, and callers work alone. Each time that happens soon again it rests twice as long.
+  for a while, and callers do all but large pieces of work alone. Each time that happens soon again it rests twice as
+  long.
+- Nobody yields a core: a system that is busy gives it back only after milliseconds.
 - A child process of a fork has none of the workers; it starts with an empty pool.
 
 All words of the pool's state are 64 bits; those that different threads write are in different cache lines.
@@ -35,6 +37,7 @@ RUN, RESET = "fungrad_pool_run", "fungrad_pool_reset"
 
 SPIN = 200_000  # nanoseconds before a worker sleeps
 WAKE_WORK = 60_000  # nanoseconds of work that are worth waking the workers
+LARGE_WORK = 100_000  # nanoseconds of work that are shared even while the pool rests
 PATIENCE = 100_000  # nanoseconds to wait for a worker, beyond some rounds
 SHORT_REST, LONG_REST = 1_000_000, 64_000_000  # nanoseconds without workers, after one was late: once, and many times
 FORGIVING = 50_000_000  # nanoseconds after which a rest is half as long
@@ -144,7 +147,6 @@ class _Pool(SharedWords):
             with b.if_then(b.icmp_unsigned("==", b.load(idle_since), I64(0))):
                 b.store(self.now(), idle_since)
             self.spin_until(lambda: b.icmp_unsigned("!=", self.load(LEFT), I64(0)), 64)
-            self.call("sched_yield")  # the caller may be on the same core
             idle = b.sub(self.now(), b.load(idle_since))
             with b.if_then(b.icmp_signed(">", idle, I64(SPIN)), likely=False):
                 self.sleep()
@@ -197,7 +199,8 @@ class _Pool(SharedWords):
         few = b.or_(b.icmp_signed("<", helpers, I64(1)), b.icmp_signed("<", count, I64(2)))
         with b.if_then(few):
             b.branch(alone)
-        with b.if_then(b.icmp_signed("<", begin, self.load(RESTING))):
+        small = b.icmp_signed("<", cost, I64(LARGE_WORK))
+        with b.if_then(b.and_(small, b.icmp_signed("<", begin, self.load(RESTING)))):
             b.branch(alone)
         b.cbranch(self.exchanged(BUSY, I64(0), I64(1)), busy, alone)
 
@@ -271,7 +274,6 @@ class _Pool(SharedWords):
 
             def wait() -> None:
                 self.spin_until(lambda: b.not_(unfinished()), 64)
-                self.call("sched_yield")
                 with b.if_then(b.icmp_signed(">", b.sub(self.now(), since), patience), likely=False):
                     b.store(ir.Constant(I1, 1), late)
 
@@ -280,7 +282,7 @@ class _Pool(SharedWords):
                 self.rest()
 
     def rest(self) -> None:
-        """Let callers work alone for a while."""
+        """Let callers do what is not large alone for a while."""
         b = self.b
         now = self.now()
         periods = b.sdiv(b.sub(now, self.load(RESTING)), I64(FORGIVING))
