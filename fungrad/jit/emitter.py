@@ -30,11 +30,13 @@ from fungrad.jit.loops import (
     Local,
     Loop,
     Note,
+    Piece,
     Repeat,
     Statement,
     Store,
     View,
     int_value,
+    piece,
 )
 from fungrad.jit.native_math import ScalarMath
 from fungrad.jit.outline import call_rounds
@@ -224,19 +226,30 @@ class Emitter:
         self.settled = False
 
     def loop(self, name: str, start: Expr, stop: Expr, body: Callable[[], None], abreast: int | None = None) -> None:
+        first, last = int_value(start), int_value(stop)
+        if first is not None and last is not None and first >= last:
+            return
+        part = piece(start, stop)
+        begin = self.expr(start)
+        end = self.expr(stop) if part is None else self.length_of(part, begin)
+
         def step(index: ir.Value, _: Sequence[ir.Value]) -> Sequence[ir.Value]:
-            self.locals[name] = index
+            self.locals[name] = index if part is None else self.b.add(begin, index, flags=["nsw", "nuw"])
             body()
             return ()
 
-        first, count = int_value(start), int_value(stop)
-        if first is not None and count is not None and first >= count:
-            return
         if isinstance(stop, Local):  # known at run time only, so there may be no round at all
-            with self.b.if_then(self.b.icmp_signed(">", self.expr(stop), self.expr(start))):
-                counted_loop(self.b, self.expr(stop), step, first=self.expr(start), abreast=abreast)
+            with self.b.if_then(self.b.icmp_signed(">", end, begin)):
+                counted_loop(self.b, end, step, first=begin, abreast=abreast)
         else:
-            counted_loop(self.b, self.expr(stop), step, first=self.expr(start), abreast=abreast)
+            counted_loop(self.b, end, step, first=begin if part is None else 0, abreast=abreast)
+
+    def length_of(self, part: Piece, begin: ir.Value) -> ir.Value:
+        """How many rounds a piece has: one of two numbers. LLVM sees if both are whole vectors, without a rest."""
+        length = I64(part.length)
+        if part.last == part.length:
+            return length
+        return self.b.select(self.b.icmp_signed(">", self.b.add(begin, length), I64(part.stop)), I64(part.last), length)
 
     def repeat(self, loop: Repeat) -> None:
         b = self.b

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 
 from fungrad.ir.graph import Equation, Graph, Var
 from fungrad.ir.types import ArrayType
-from fungrad.jit.checked_gather import Pick
+from fungrad.jit.checked_index import Pick, Put
 from fungrad.jit.inline import Inlining
 from fungrad.jit.loops import Expr, literal, loop_index
 from fungrad.jit.lower_table import is_pointwise, is_reduction, is_view
@@ -164,8 +164,22 @@ def aligned(eqn: Equation, x: ArrayType, depth: int) -> int:
                 if n != 1 and i in axes:
                     break
                 count += n != 1
-        case Pick():
-            return 0
+        case Pick(counted):
+            loops = [axis for axis, n in enumerate(out) if n != 1]
+            for axis, n in zip(counted, x.shape, strict=False):
+                if n == 1 and axis is not None:
+                    continue
+                if count == len(loops) or axis != loops[count] or n != out[axis]:
+                    break
+                count += 1
+        case Put(counted):  # of the updates and positions
+            loops = [axis for axis, n in enumerate(out) if n != 1]
+            for axis, n in enumerate(x.shape):
+                if n == 1:
+                    continue
+                if axis not in counted or counted.index(axis) != loops[count]:
+                    break
+                count += 1
         case _ if is_view(eqn):
             rows = [n for n in x.shape if n != 1], [n for n in out if n != 1]
             for n, m in zip(*rows, strict=False):

@@ -10,16 +10,17 @@ needs in memory, what is a result of the program, and what is expensive and read
 from __future__ import annotations
 
 from fungrad.ir.graph import Equation, Graph, Var
-from fungrad.jit.checked_gather import Pick
+from fungrad.jit.checked_index import Pick, Put
 from fungrad.jit.lower_table import MOVEMENTS, is_pointwise, is_view, operands_in_memory
 from fungrad.primitives.cost import cost_of
 from fungrad.primitives.index import Scatter, ScatterAdd
 from fungrad.primitives.shape import Concatenate, Pad, Reshape
 
 CHEAP = 4  # additions and loads that are rather repeated than kept
-PICK = 6  # additions that it takes to read at a computed position
 MAX_DEPTH = 24  # of inlined values inside each other: bounds recursion
 MAX_COST = 200  # of a value with what is inlined into it: bounds the length of a loop, which may take several
+
+_OWN = {Pick: 6, Put: 2}  # additions that it takes to read at a computed position, and to choose
 
 
 class Inlining:
@@ -57,7 +58,7 @@ class Inlining:
                     out = eqn.output
                     elements = size if isinstance(eqn.op, Pad) and x is eqn.inputs[0] else out.type.size
                     reads = (fan.get(out, 0.0) + (out in results)) * elements / size
-                elif isinstance(eqn.op, Pick):
+                elif isinstance(eqn.op, Pick | Put):
                     reads = eqn.output.type.size / size
                 elif isinstance(eqn.op, Scatter | ScatterAdd) and x in eqn.inputs[2:]:  # an index of rows
                     reads = eqn.inputs[1].type.size / size
@@ -70,7 +71,7 @@ class Inlining:
 
     def _decide(self, eqn: Equation, is_result: bool, fan: float) -> None:
         out = eqn.output
-        cost, depth = PICK if isinstance(eqn.op, Pick) else cost_of(eqn), 1
+        cost, depth = _OWN.get(type(eqn.op), cost_of(eqn)), 1
         for x in {x for x in eqn.inputs if isinstance(x, Var)}:
             if x in self.inlined:
                 cost += self.cost[x]

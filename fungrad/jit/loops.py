@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -246,6 +246,39 @@ def add(x: Expr, y: Expr) -> Expr:
     return Apply("add", (x, y), INT)
 
 
+def piece_bounds(number: Expr, length: int, rounds: range) -> tuple[Expr, Expr]:
+    """The first round of a piece of some rounds, and the one after its last. All pieces but the last are as long."""
+    first = add(literal(rounds.start), mul(number, literal(length)))
+    stop = add(first, literal(length))
+    return first, Apply("minimum", (stop, literal(rounds.stop)), INT) if len(rounds) % length else stop
+
+
+class Piece(NamedTuple):
+    """A piece of some rounds: its length, and that of the last piece, which ends before `stop`."""
+
+    length: int
+    last: int
+    stop: int
+
+
+def piece(first: Expr, stop: Expr) -> Piece | None:
+    """What `piece_bounds` made these bounds of, or None if it did not."""
+    match first:
+        case Apply("mul", (_, Literal(number))):
+            length, start = int(number), 0
+        case Apply("add", (Literal(offset), Apply("mul", (_, Literal(number))))):
+            length, start = int(number), int(offset)
+        case _:
+            return None
+    whole = add(first, literal(length))
+    match stop:
+        case Apply("minimum", (end, Literal(number))) if end == whole:
+            return Piece(length, (int(number) - start) % length, int(number))
+        case _ if stop == whole:
+            return Piece(length, length, 0)
+    return None
+
+
 def mul(x: Expr, y: Expr) -> Expr:
     """x * y on indices, folded where a side is known."""
     a, b = int_value(x), int_value(y)
@@ -276,13 +309,13 @@ def fitted(buffer: Buffer, index: Sequence[Expr]) -> tuple[Expr, ...]:
     return tuple(literal(0) if n == 1 else i for i, n in zip(index, buffer.type.shape, strict=True))
 
 
-def indices_in(expr: Expr) -> set[Index]:
-    """The loop indices an expression depends on, as far as it shows."""
+def scalars_in(expr: Expr) -> set[Index | Local]:
+    """The loop indices and locals in an expression."""
     match expr:
-        case Index():
+        case Index() | Local():
             return {expr}
-        case Apply(args=args):
-            return {i for x in args for i in indices_in(x)}
+        case Apply(args=inner) | Load(index=inner):
+            return {i for x in inner for i in scalars_in(x)}
     return set()
 
 

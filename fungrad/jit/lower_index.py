@@ -1,12 +1,15 @@
-"""Loops of reading and writing at computed positions. Every index is checked: native code has no other bounds check."""
+"""Loops of reading and writing at computed positions. Every index is checked, here or before: native code has no other
+bounds check."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from fungrad.ir.graph import Equation, Operand
 from fungrad.ir.types import BOOL, INT
-from fungrad.jit.checked_gather import Positions
+from fungrad.jit.checked_index import Pick, Positions, Put
 from fungrad.jit.loops import Apply, Expr, Load, Local, Store, literal, nest
 from fungrad.jit.scope import Indices, Scope
 from fungrad.primitives.index import ScatterAdd
@@ -30,9 +33,31 @@ def positions(state: Lowering, eqn: Equation) -> None:
 def pick(state: Lowering, eqn: Equation, index: Indices, scope: Scope) -> Expr:
     """x[positions[I], rest]."""
     x, *places = eqn.inputs
-    lead = places[0].type.ndim
-    found = tuple(state.read(p, index[:lead], scope) for p in places)
-    return Load(state.buffer(x), (*found, *index[lead:]))
+    op = eqn.op
+    assert isinstance(op, Pick)
+    lead, found = len(op.shape), iter(places)
+    own = [state.read(next(found), index[:lead], scope) if axis is None else index[axis] for axis in op.counted]
+    return state.read(x, (*own, *index[lead:]), scope)
+
+
+def put(state: Lowering, eqn: Equation, index: Indices, scope: Scope) -> Expr:
+    """The update where the index is its position, x elsewhere."""
+    x, updates, places = eqn.inputs
+    op = eqn.op
+    assert isinstance(op, Put)
+    own: list[Expr] = [literal(0)] * places.type.ndim
+    for i, axis in zip(index, op.counted, strict=False):
+        if axis is not None:
+            own[axis] = i
+    here: Expr = index[op.counted.index(None)]
+    place = state.read(places, tuple(own), scope)
+    old = state.read(x, index, scope)
+    new = state.read(updates, (*own, *index[len(op.counted) :]), scope)
+    if op.add:
+        new = Apply("add", (old, new), new.dtype)
+    if x.type.dtype.itemsize == 4:  # a comparison of numbers as wide needs no other vectors
+        here, place = (Apply("convert", (i,), np.dtype(np.int32)) for i in (here, place))
+    return Apply("select", (Apply("equal", (here, place), BOOL), new, old), x.type.dtype)
 
 
 def scatter(state: Lowering, eqn: Equation) -> None:

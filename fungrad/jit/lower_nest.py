@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from fungrad.ir.graph import Equation
 from fungrad.ir.printing import print_primitive
-from fungrad.ir.types import INT
 from fungrad.jit.fuse import Nest
 from fungrad.jit.loops import (
     Apply,
@@ -21,11 +20,10 @@ from fungrad.jit.loops import (
     Note,
     Statement,
     Store,
-    add,
     fitted,
     literal,
     loop_index,
-    mul,
+    piece_bounds,
 )
 from fungrad.jit.lower_reduce import BLOCK, Accumulation, block_length
 from fungrad.jit.lower_table import POINTWISE, is_reduction
@@ -91,6 +89,8 @@ class NestLowering:
                 scope.written.add(target)
         if nest.carried and nest.extent > BLOCK:
             length = block_length(nest.extent)
+            if not level and any(isinstance(item, Nest) for item in nest.items):  # of rows, which may be long
+                length = min(length, -(-nest.extent // max(1, min(MAX_CHUNKS, self._work(nest) // CHUNK_WORK))))
             self._share(
                 nest,
                 level,
@@ -142,11 +142,7 @@ class NestLowering:
         inside = Scope(chunk.body, scope, chunk.index, range(count))
         self.state.chunk = chunk
         parts = [s.begin_chunk(level, chunk) for s in sums]
-        first = add(literal(rounds.start), mul(chunk.index, literal(length)))
-        stop: Expr = add(first, literal(length))
-        if len(rounds) % length:
-            stop = Apply("minimum", (stop, literal(rounds.stop)), INT)
-        emit(first, stop, inside)
+        emit(*piece_bounds(chunk.index, length, rounds), inside)
         for s, part in zip(sums, parts, strict=True):
             s.end_chunk(chunk, part)
         self.state.chunk = None
@@ -176,10 +172,7 @@ class NestLowering:
         outer = [s.total for s in sums]
         for s in sums:
             s.begin(level, blocks.body, f"part{level}")
-        start = mul(blocks.index, literal(length))
-        end: Expr = add(start, literal(length))
-        if nest.extent % length:
-            end = Apply("minimum", (end, literal(nest.extent)), INT)
+        start, end = piece_bounds(blocks.index, length, range(nest.extent))
         loop = Loop(loop_index(level), end, [], start)
         self._rounds(nest, level, scope, loop, range(nest.extent), blocks.body)
         scope.body.append(blocks)

@@ -21,7 +21,7 @@ from fungrad.jit import (
     lower_regions,
     lower_shape,
 )
-from fungrad.jit.checked_gather import Pick, Positions
+from fungrad.jit.checked_index import Pick, Positions, Put
 from fungrad.jit.loops import Expr
 from fungrad.jit.product_sum import ProductSum
 from fungrad.jit.scope import Scope
@@ -53,6 +53,7 @@ POINTWISE: dict[type, Callable[[Lowering, Equation, tuple[Expr, ...], Scope], Ex
     Reshape: lower_pointwise.reshape,  # where only axes of extent 1 come and go
     Pad: lower_pointwise.pad,  # around, not between
     Pick: lower_index.pick,
+    Put: lower_index.put,
 }
 
 MOVEMENTS: frozenset[type] = frozenset({Broadcast, Transpose, Slice, Flip, Reshape, Pad})
@@ -134,7 +135,7 @@ def operands_in_memory(eqn: Equation, needed: set[Var]) -> Iterator[Var]:
     if isinstance(eqn.op, Reshape):
         operands = operands if is_view(eqn) or eqn.output in needed else ()
     elif isinstance(eqn.op, Pick):
-        pass
+        operands = operands[1:]
     elif is_native(eqn) and type(eqn.op) in POINTWISE.keys() | REDUCTIONS | READ_BY_ELEMENT:
         operands = ()
     elif isinstance(eqn.op, ProductSum):

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from fungrad.ir.graph import Equation, Var
 from fungrad.ir.printing import print_primitive
 from fungrad.ir.types import ArrayType
-from fungrad.jit.checked_gather import Positions
+from fungrad.jit.checked_index import Positions
 from fungrad.jit.fuse import Nest
 from fungrad.jit.inline import CHEAP
 from fungrad.jit.lower import Lowering

@@ -8,7 +8,7 @@ from itertools import count
 from math import inf, prod
 
 from fungrad.ir.graph import Var
-from fungrad.jit.loops import Apply, Buffer, Expr, Index, Let, Literal, Load, Local, Statement, indices_in
+from fungrad.jit.loops import Apply, Buffer, Expr, Index, Let, Literal, Load, Local, Statement, scalars_in
 
 Indices = tuple[Expr, ...]
 
@@ -28,6 +28,7 @@ class Scope:
         self.index = index
         self.rounds = rounds  # what the index runs over; how often the body runs
         self.bound: dict[tuple[Var, Indices], Local] = {}
+        self.locals: set[Index | Local] = set()
         self.held: dict[tuple[Buffer, Indices], Local] = {}
         self.fresh: Iterator[int] = count() if parent is None else parent.fresh
         self.written: set[Buffer] = set() if parent is None else parent.written  # by the loops that are open
@@ -39,6 +40,7 @@ class Scope:
         number = self.names[name]
         local = Local(name if number == 1 else f"{name}__{number}", value.dtype)
         self.body.append(Let(local, value))
+        self.locals.add(local)
         return local
 
     def times(self) -> int | None:
@@ -62,15 +64,16 @@ class Scope:
 
     def load(self, buffer: Buffer, index: Indices) -> Expr:
         """An element of a buffer. One that is the same in all rounds of the loop is loaded before it."""
-        inner = {i for x in index for i in indices_in(x)}
+        inner = {i for x in index for i in scalars_in(x)}
         scope = self
-        while scope.parent is not None and scope.index not in inner:
+        while scope.parent is not None and scope.index not in inner and not inner & scope.locals:
             scope = scope.parent
         if scope is self or buffer.memory in self.written:
             return Load(buffer, index)
         if (buffer, index) not in scope.held:
             local = Local(f"{buffer.name}__at{next(self.fresh)}", buffer.type.dtype)
             scope.body.append(Let(local, Load(buffer, index)))
+            scope.locals.add(local)
             scope.held[buffer, index] = local
         return scope.held[buffer, index]
 

@@ -15,6 +15,7 @@ import numba
 import numpy as np
 from hypothesis import HealthCheck, Phase, find, settings
 
+import fungrad.numpy as fnp
 from fungrad import debug, make_graph
 from fungrad.errors import FungradError
 from fungrad.extend import njit_primitive
@@ -23,7 +24,7 @@ from fungrad.ir.graph import Equation, Graph, Var
 from fungrad.ir.primitive import Primitive
 from fungrad.ir.types import array_type, type_of
 from fungrad.jit.call import Call
-from fungrad.jit.checked_gather import check_gathers
+from fungrad.jit.checked_index import check_indices_before
 from fungrad.jit.lower_table import POINTWISE, REDUCTIONS, STAGES, is_native
 from fungrad.jit.product_sum import ProductSum
 from fungrad.primitives.contract import Dot
@@ -68,7 +69,7 @@ HOLES: dict[tuple[str, str], str] = {
     ),
     ("Dot", "native"): "of booleans " + RARE,
     ("ArgSort", "native"): "sorting is left to NumPy, which is called from compiled code",
-    **{(name, rule): COMPILED for name in ("ProductSum", "Pick") for rule in ("jvp", "vjp", "batch")},
+    **{(name, rule): COMPILED for name in ("ProductSum", "Pick", "Put") for rule in ("jvp", "vjp", "batch")},
     **{("Positions", rule): COMPILED for rule in ("jvp", "vjp", "batch", "derivative")},
     ("Callback", "derivative"): "it has no results",
     ("Callback", "native"): "calling Python is what it is for",
@@ -153,8 +154,10 @@ def _others() -> dict[type[Primitive], Sequence[Equation]]:
     """Applications of the classes that have no examples: those of users' functions, and those of the compiler."""
     x = np.arange(3.0)
     user = [_traced(_cube, x), _traced(_fill, x), _traced(lambda x: debug.print("{}", x), x)]
-    picked = check_gathers(_traced(lambda x, i: x[i], x, np.array([0, 2])))
-    found = {type(eqn.op): [eqn] for graph in (*user, picked) for eqn in graph.equations}
+    picked = check_indices_before(_traced(lambda x, i: x[i], x, np.array([0, 2])))
+    rows = np.arange(3)
+    changed = check_indices_before(_traced(lambda i: fnp.at(np.zeros((3, 4)))[rows, i].add(1.0), rows))
+    found = {type(eqn.op): [eqn] for graph in (*user, picked, changed) for eqn in graph.equations}
     return {**found, KernelCall: [], ProductSum: _product_sum(), KeptCustomVjp: []}
 
 

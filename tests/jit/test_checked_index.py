@@ -1,0 +1,173 @@
+"""Gathers and scatters that are computed where they are read: equal to NumPy's, checked, and part of other loops."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import fungrad as fg
+import fungrad.numpy as fnp
+from fungrad.errors import OutOfBoundsError
+from fungrad.jit.checked_index import Positions, Put, check_indices_before
+from fungrad.jit.loops import Loop
+
+ROWS, COLUMNS, DEPTH = 5, 4, 3
+X = np.random.default_rng(0).normal(size=(ROWS, COLUMNS, DEPTH))
+
+
+def primitives(f, *args):
+    return [type(eqn.op) for eqn in check_indices_before(fg.make_graph(f)(*args)).equations]
+
+
+@st.composite
+def indexings(draw):
+    """Indices of the first two axes of X, of one shape: some known, some counting, some `Unknown`."""
+    shape = draw(st.sampled_from([(ROWS,), (ROWS, 1), (1, ROWS), (3,), (ROWS, COLUMNS), (2, 2), ()]))
+    size, indices = math.prod(shape), []
+    for extent in (ROWS, COLUMNS):
+        axis = draw(st.integers(0, len(shape) - 1)) if shape else 0
+        if shape and shape[axis] <= extent and draw(st.booleans()):
+            indices.append(np.indices(shape)[axis])
+        else:
+            numbers = draw(st.lists(st.integers(-extent, extent - 1), min_size=size, max_size=size))
+            found = np.array(numbers).reshape(shape)
+            indices.append(Unknown(found) if draw(st.booleans()) else found)
+    return indices
+
+
+class Unknown:
+    """An index that compiled code takes as an argument."""
+
+    def __init__(self, value):
+        self.value = value
+
+
+def split(indices):
+    """The unknown indices, and a function that puts all together."""
+    arguments = [i.value for i in indices if isinstance(i, Unknown)]
+
+    def together(given):
+        found = iter(given)
+        return tuple(next(found) if isinstance(i, Unknown) else i for i in indices)
+
+    return arguments, together
+
+
+OPERANDS = {
+    "an argument": lambda x: x,
+    "cheap": lambda x: 2.0 * x - x[:, :1],
+    "expensive": np.exp,
+    "a movement": lambda x: x[::-1].transpose(0, 1, 2),
+    "padded": lambda x: np.pad(x[1:], ((1, 0), (0, 0), (0, 0))),
+    "a sum": lambda x: x + np.sum(x, axis=1, keepdims=True),
+}
+
+
+@given(indexings(), st.sampled_from(sorted(OPERANDS)))
+def test_picking(indices, kind):
+    given_indices, together = split(indices)
+
+    def f(x, *given):
+        return 3.0 * OPERANDS[kind](x)[together(given)]
+
+    found = fg.jit(f)(X, *given_indices)
+    np.testing.assert_allclose(found, f(X, *given_indices), rtol=1e-14)
+
+    def total(x, *given):
+        return np.sum(np.sin(f(x, *given)) * np.arange(DEPTH))
+
+    expected = fg.grad(total)(X, *given_indices)
+    np.testing.assert_allclose(fg.jit(fg.grad(total))(X, *given_indices), expected, rtol=1e-12, atol=1e-12)
+
+
+@given(indexings(), st.booleans(), st.sampled_from([np.float32, np.float64, np.int32]))
+def test_putting(indices, add, dtype):
+    given_indices, together = split(indices)
+    shape = np.broadcast_shapes(*(np.shape(i.value if isinstance(i, Unknown) else i) for i in indices))
+    updates = np.arange(1, 1 + math.prod(shape) * DEPTH).reshape(*shape, DEPTH).astype(dtype)
+    start = np.full((ROWS, COLUMNS, DEPTH), -0.0 if np.dtype(dtype).kind == "f" else 7, dtype)
+
+    def f(updates, *given):
+        place = fnp.at(start)[together(given)]
+        return (place.add(2 * updates) if add else place.set(2 * updates)) * 1
+
+    expected = start.copy()
+    if add:
+        np.add.at(expected, together(given_indices), 2 * updates)
+    else:
+        expected[together(given_indices)] = 2 * updates
+    np.testing.assert_array_equal(fg.jit(f)(updates, *given_indices), expected)
+
+
+def test_what_becomes_a_put():
+    rows, columns = np.arange(ROWS), np.array([0, 1, 2, 3, 0])
+    updates = np.ones(ROWS)
+    zeros = np.zeros((ROWS, COLUMNS))
+
+    def kinds(indices, start=zeros, *unknown):
+        return primitives(lambda u, *more: fnp.at(start)[(*indices, *more)].add(u), updates, *unknown)
+
+    assert Put in kinds((rows, columns))
+    assert Put in kinds((rows,), zeros, columns)
+    assert Put not in kinds((columns, columns)), "several updates may be of one element"
+    assert Put not in kinds((), zeros[0], columns)
+    assert Put not in kinds((rows, rows), np.zeros((ROWS, ROWS))), "nothing is left to choose"
+    assert Put not in kinds((rows,), np.ones((2 * ROWS, COLUMNS)), columns), "not all rows are written"
+    changed = primitives(lambda x, u: fnp.at(x)[rows, columns].add(u), zeros, updates)
+    assert Put not in changed, "an array is changed where it is"
+
+
+def test_what_is_checked():
+    square, i = np.ones((4, 4)), np.array([1, -2])
+    twice = primitives(lambda x, i: x[i, i] + x[i, 0] + x[np.arange(2), i], square, i)
+    assert twice.count(Positions) == 1, "equal indices of axes as long are checked once"
+    assert Positions not in primitives(lambda x: x[np.arange(3), np.array([0, -1, 2])], square)
+    np.testing.assert_array_equal(fg.jit(lambda x, i: x[i, i])(X[:4, :, 0], i), X[:4, :, 0][i, i])
+
+
+def cross_entropy(z, labels):
+    z = z - np.max(z, axis=1, keepdims=True)
+    return np.mean(np.log(np.sum(np.exp(z), axis=1)) - z[np.arange(len(labels)), labels])
+
+
+def test_cross_entropy_of_labels_with_its_gradient_is_one_pass_over_the_rows():
+    z, labels = X[:, :, 0].copy(), np.array([0, 3, -1, 2, 1])
+    f = fg.jit(fg.value_and_grad(cross_entropy))
+    program = f._compiled((z, labels), {}).program
+    loops = [s for s in program.body if isinstance(s, Loop)]
+    assert len(loops) == 2, "one of the checks, one of the rows"
+    assert sum(b.type.size for b in program.temps) <= 2 * COLUMNS + ROWS + 1, (
+        "more than two rows and the labels is kept"
+    )
+    value, gradient = f(z, labels)
+    expected, expected_gradient = fg.value_and_grad(cross_entropy)(z, labels)
+    np.testing.assert_allclose(value, expected, rtol=1e-14)
+    np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-13, atol=1e-16)
+
+
+def test_only_what_is_picked_is_computed():
+    f = fg.jit(lambda x, i: np.exp(x)[i, 0, 0])
+    (loop,) = [s for s in f._compiled((X, np.array([1, 2])), {}).program.body[2:] if isinstance(s, Loop)]
+    assert loop.stop.value == 2
+    assert not [b for b in f._compiled((X, np.array([1, 2])), {}).program.temps if b.type.size > 2]
+
+
+@pytest.mark.parametrize("wrong", [4, -5])
+def test_indices_out_of_bounds(wrong):
+    z, labels = X[:, :, 0].copy(), np.array([0, 3, wrong, 2, 1])
+    with pytest.raises(OutOfBoundsError, match=r"scatter_add.*out of bounds for axis 0 of extent 4"):
+        fg.jit(fg.grad(cross_entropy))(z, labels)
+    put = fg.jit(lambda i: fnp.at(np.zeros((ROWS, COLUMNS)))[np.arange(ROWS), i].add(1.0))
+    with pytest.raises(OutOfBoundsError, match=r"scatter_add.*out of bounds"):
+        put(labels)
+    with pytest.raises(OutOfBoundsError, match="out of bounds"):
+        fg.jit(lambda x: x[np.arange(ROWS), labels])(z)
+
+
+def test_a_pick_inside_loops_reads_positions_of_rows():
+    """A row that is chosen, inside a loop over columns: what is loaded for the row is loaded after its position."""
+    table, tokens = X[:, :, 0].copy(), np.array([3, 0, -1, 3])
+    f = lambda t, i: np.sum(np.tanh((t * t[:, :1])[i]) * t[i], axis=1)  # noqa: E731
+    np.testing.assert_allclose(fg.jit(f)(table, tokens), f(table, tokens), rtol=1e-14)
