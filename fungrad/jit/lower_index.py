@@ -36,7 +36,10 @@ def pick(state: Lowering, eqn: Equation, index: Indices, scope: Scope) -> Expr:
     op = eqn.op
     assert isinstance(op, Pick)
     lead, found = len(op.shape), iter(places)
-    own = [state.read(next(found), index[:lead], scope) if axis is None else index[axis] for axis in op.counted]
+    own: list[Expr] = []
+    for axis, n in zip(op.counted, x.type.shape, strict=False):
+        place = index[axis] if axis is not None else state.read(next(found), index[:lead], scope)
+        own.append(literal(0) if n == 1 else place)
     return state.read(x, (*own, *index[lead:]), scope)
 
 
