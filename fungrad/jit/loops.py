@@ -254,7 +254,7 @@ def piece_bounds(number: Expr, length: int, rounds: range) -> tuple[Expr, Expr]:
 
 
 class Piece(NamedTuple):
-    """A piece of some rounds: its length, and that of the last piece, which ends before `stop`."""
+    """A piece of some rounds: its length, that of the last piece, and where that ends if it is shorter."""
 
     length: int
     last: int
@@ -262,7 +262,7 @@ class Piece(NamedTuple):
 
 
 def piece(first: Expr, stop: Expr) -> Piece | None:
-    """What `piece_bounds` made these bounds of, or None if it did not."""
+    """What `piece_bounds` made these bounds of, or None if that does not show."""
     match first:
         case Apply("mul", (_, Literal(number))):
             length, start = int(number), 0

@@ -3,6 +3,7 @@ bounds check."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +27,7 @@ def positions(state: Lowering, eqn: Equation) -> None:
     targets = [state.memory(var) for var in eqn.outputs]
     index, body = nest(targets[0].type.shape, state.statements)
     scope = Scope(body, rounds=range(targets[0].type.size))
-    found = _checked(state, eqn, op.extents, list(eqn.inputs), index, scope)
+    found = _checked(state, eqn, dict(zip(op.axes, op.extents, strict=True)), eqn.inputs, index, scope)
     body += [Store(target, index, place) for target, place in zip(targets, found, strict=True)]
 
 
@@ -39,6 +40,8 @@ def pick(state: Lowering, eqn: Equation, index: Indices, scope: Scope) -> Expr:
     own: list[Expr] = []
     for axis, n in zip(op.counted, x.type.shape, strict=False):
         place = index[axis] if axis is not None else state.read(next(found), index[:lead], scope)
+        if isinstance(place, Load) and x in state.lazy:  # lest it be repeated in the indices of what computes x
+            place = scope.let("at", place)
         own.append(literal(0) if n == 1 else place)
     return state.read(x, (*own, *index[lead:]), scope)
 
@@ -58,7 +61,7 @@ def put(state: Lowering, eqn: Equation, index: Indices, scope: Scope) -> Expr:
     new = state.read(updates, (*own, *index[len(op.counted) :]), scope)
     if op.add:
         new = Apply("add", (old, new), new.dtype)
-    if x.type.dtype.itemsize == 4:  # a comparison of numbers as wide needs no other vectors
+    if x.type.dtype.itemsize <= 4 and max(x.type.shape) < 2**31:  # numbers as wide need no other vectors
         here, place = (Apply("convert", (i,), np.dtype(np.int32)) for i in (here, place))
     return Apply("select", (Apply("equal", (here, place), BOOL), new, old), x.type.dtype)
 
@@ -70,7 +73,7 @@ def scatter(state: Lowering, eqn: Equation) -> None:
     state.fill(target, lambda index, scope: state.read(x, index, scope))
     index, body = nest(updates.type.shape, state.statements)
     scope = Scope(body, rounds=range(updates.type.size))
-    place = _checked(state, eqn, target.type.shape, indices, index, scope)
+    place = _checked(state, eqn, dict(enumerate(target.type.shape)), indices, index, scope)
     where = (*place, *index[indices[0].type.ndim :])
     value = state.read(updates, index, scope)
     if isinstance(eqn.op, ScatterAdd):
@@ -81,24 +84,24 @@ def scatter(state: Lowering, eqn: Equation) -> None:
 def _checked(
     state: Lowering,
     eqn: Equation,
-    shape: tuple[int, ...],
-    indices: list[Operand],
+    extents: Mapping[int, int],
+    indices: Sequence[Operand],
     index: tuple[Expr, ...],
     scope: Scope,
 ) -> tuple[Expr, ...]:
-    """The positions along the leading axes: negative ones counted from the end, and checked."""
+    """The positions along axes of some extents: negative ones counted from the end, and checked."""
     place: list[Local] = []
-    for axis, x in enumerate(indices):
+    for (axis, n), x in zip(extents.items(), indices, strict=False):
         given = state.read(x, index[: x.type.ndim], scope)
         wide = given if given.dtype == INT else Apply("convert", (given,), INT)
         signed = scope.let(f"given__{axis}", wide)
-        extent = literal(shape[axis])
+        extent = literal(n)
         negative = Apply("less", (signed, literal(0)), BOOL)
         from_end = Apply("add", (signed, extent), INT)
         position = scope.let(f"at__{axis}", Apply("select", (negative, from_end, signed), INT))
         above = Apply("greater_equal", (position, literal(0)), BOOL)
         below = Apply("less", (position, extent), BOOL)
-        failure = f"{eqn.op.name} at {eqn.where}: an index is out of bounds for axis {axis} of extent {shape[axis]}"
+        failure = f"{eqn.op.name} at {eqn.where}: an index is out of bounds for axis {axis} of extent {n}"
         scope.body.append(state.guard(Apply("logical_and", (above, below), BOOL), failure))
         place.append(position)
     return tuple(place)

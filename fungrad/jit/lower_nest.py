@@ -89,7 +89,8 @@ class NestLowering:
                 scope.written.add(target)
         if nest.carried and nest.extent > BLOCK:
             length = block_length(nest.extent)
-            if not level and any(isinstance(item, Nest) for item in nest.items):  # of rows, which may be long
+            rows = any(isinstance(item, Nest) for item in nest.items)  # which may be long
+            if rows and not level and not any(self.accumulations[eqn].into_rows for eqn in nest.carried):
                 length = min(length, -(-nest.extent // max(1, min(MAX_CHUNKS, self._work(nest) // CHUNK_WORK))))
             self._share(
                 nest,

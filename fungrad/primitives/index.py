@@ -6,7 +6,7 @@ in NumPy. The NumPy layer brings every form of advanced indexing into this one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,12 +33,12 @@ def check_indices(name: str, x: ArrayType, indices: Sequence[ArrayType]) -> tupl
     return (*indices[0].shape, *x.shape[len(indices) :])
 
 
-def check_bounds(name: str, shape: tuple[int, ...], indices: Sequence[Any]) -> None:
-    """Raise OutOfBoundsError if an index array reaches outside its axis of an array of that shape."""
-    for axis, index in enumerate(indices):
-        if index.size and (index.max() >= shape[axis] or index.min() < -shape[axis]):
-            wrong = index.max() if index.max() >= shape[axis] else index.min()
-            raise OutOfBoundsError(f"{name}: index {wrong} is out of bounds for axis {axis} of extent {shape[axis]}")
+def check_bounds(name: str, extents: Mapping[int, int], indices: Sequence[Any]) -> None:
+    """Raise OutOfBoundsError if an index array reaches outside its axis, given the axes' numbers and extents."""
+    for (axis, extent), index in zip(extents.items(), indices, strict=False):
+        if index.size and (index.max() >= extent or index.min() < -extent):
+            wrong = index.max() if index.max() >= extent else index.min()
+            raise OutOfBoundsError(f"{name}: index {wrong} is out of bounds for axis {axis} of extent {extent}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Gather(Linear):
 
     def evaluate(self, *arrays: Any) -> Any:
         x, *indices = arrays
-        check_bounds("gather", x.shape, indices)
+        check_bounds("gather", dict(enumerate(x.shape)), indices)
         return x[tuple(indices)]
 
     def transpose(self, ct: Value, *inputs: Value) -> Value:
@@ -79,7 +79,7 @@ class ScatterAdd(Primitive):
 
     def evaluate(self, *arrays: Any) -> Any:
         x, updates, *indices = arrays
-        check_bounds(self.name, x.shape, indices)
+        check_bounds(self.name, dict(enumerate(x.shape)), indices)
         out = np.array(x)
         np.add.at(out, tuple(indices), updates)
         return out
@@ -107,7 +107,7 @@ class Scatter(Primitive):
 
     def evaluate(self, *arrays: Any) -> Any:
         x, updates, *indices = arrays
-        check_bounds(self.name, x.shape, indices)
+        check_bounds(self.name, dict(enumerate(x.shape)), indices)
         out = np.array(x)
         # NumPy walks index arrays in memory order: only in row-major order is the last one also the last written
         out[tuple([np.asarray(index, order="C") for index in indices])] = np.asarray(updates, order="C")

@@ -24,8 +24,8 @@ def primitives(f, *args):
 @st.composite
 def indexings(draw):
     """Some of X, and indices of its first two axes, of one shape: some known, some counting, some `Unknown`."""
-    rows, columns = draw(st.sampled_from([1, ROWS])), draw(st.sampled_from([1, COLUMNS]))
-    shape = draw(st.sampled_from([(ROWS,), (ROWS, 1), (1, ROWS), (3,), (ROWS, COLUMNS), (2, 2), ()]))
+    rows, columns = draw(st.sampled_from([1, COLUMNS, ROWS])), draw(st.sampled_from([1, COLUMNS]))
+    shape = draw(st.sampled_from([(rows,), (rows, 1), (1, columns), (3,), (rows, columns), (2, 2), ()]))
     size, indices = math.prod(shape), []
     for extent in (rows, columns):
         axis = draw(st.integers(0, len(shape) - 1)) if shape else 0
@@ -60,9 +60,10 @@ OPERANDS = {
     "an argument": lambda x: x,
     "cheap": lambda x: 2.0 * x - x[:, :1],
     "expensive": np.exp,
-    "a movement": lambda x: x[::-1].T.copy().T,
+    "a movement": lambda x: x.T[::-1].T,
     "padded": lambda x: np.pad(x[1:], [(1, 0)] + [(0, 0)] * (x.ndim - 1)),
     "a sum": lambda x: x + np.sum(x, axis=1, keepdims=True),
+    "of one row": lambda x: np.exp(x) * np.exp(np.sum(x, axis=tuple(range(1, x.ndim)), keepdims=True)),
 }
 
 
@@ -97,6 +98,21 @@ def test_picking_a_row_of_one_element_that_is_computed_there(second):
         np.testing.assert_allclose(found, expected, rtol=1e-14)
 
 
+def test_what_counts_along_columns_is_not_read_in_step_with_rows():
+    x, i, rows = X[:4].copy(), np.array([2, 0, -1, 2]), np.arange(4)
+
+    def pick(x, i):
+        y = np.exp(x) * np.sum(x, axis=(1, 2), keepdims=True)
+        return y[i, rows] * 2, y
+
+    def put(x, i):
+        return fnp.at(np.zeros((4, 4)))[i, rows].add(np.exp(np.sum(x[:, 0], axis=1))) + x[:, :, 0]
+
+    for f in (lambda x, i: pick(x, i)[0], put):
+        np.testing.assert_allclose(fg.jit(f)(x, i), f(x, i), rtol=1e-14)
+    np.testing.assert_allclose(fg.jit(pick)(x, i)[0], pick(x, i)[0], rtol=1e-14)
+
+
 @given(indexings(), st.booleans(), st.sampled_from([np.float32, np.float64, np.int32]))
 def test_putting(indexing, add, dtype):
     x, indices = indexing
@@ -106,16 +122,22 @@ def test_putting(indexing, add, dtype):
     updates = np.arange(1, 1 + math.prod(shape)).reshape(shape).astype(dtype)
     start = np.full(x.shape, -0.0 if np.dtype(dtype).kind == "f" else 7, dtype)
 
-    def f(updates, *given):
-        place = fnp.at(start)[together(given)]
-        return (place.add(2 * updates) if add else place.set(2 * updates)) * 1
+    def computed(updates):
+        """Expensive, and kept."""
+        return np.sin(updates).astype(dtype) if np.dtype(dtype).kind == "f" else 2 * updates
 
-    expected = start.copy()
+    def f(updates, *given):
+        place, new = fnp.at(start)[together(given)], computed(updates)
+        return (place.add(new) if add else place.set(new)) * 1, new * new
+
+    expected, new = start.copy(), computed(updates)
     if add:
-        np.add.at(expected, together(given_indices), 2 * updates)
+        np.add.at(expected, together(given_indices), new)
     else:
-        expected[together(given_indices)] = 2 * updates
-    np.testing.assert_array_equal(fg.jit(f)(updates, *given_indices), expected)
+        expected[together(given_indices)] = new
+    found, squares = fg.jit(f)(updates, *given_indices)
+    np.testing.assert_allclose(found, expected, rtol=1e-6 if dtype == np.float32 else 1e-14)
+    np.testing.assert_allclose(squares, new * new, rtol=1e-6 if dtype == np.float32 else 1e-14)
 
 
 def test_what_becomes_a_put():
@@ -124,7 +146,7 @@ def test_what_becomes_a_put():
     zeros = np.zeros((ROWS, COLUMNS))
 
     def kinds(indices, start=zeros, *unknown):
-        return primitives(lambda u, *more: fnp.at(start)[(*indices, *more)].add(u), updates, *unknown)
+        return primitives(lambda u, *more: 2 * fnp.at(start)[(*indices, *more)].add(u), updates, *unknown)
 
     assert Put in kinds((rows, columns))
     assert Put in kinds((rows,), zeros, columns)
@@ -132,8 +154,10 @@ def test_what_becomes_a_put():
     assert Put not in kinds((), zeros[0], columns)
     assert Put not in kinds((rows, rows), np.zeros((ROWS, ROWS))), "nothing is left to choose"
     assert Put not in kinds((rows,), np.ones((2 * ROWS, COLUMNS)), columns), "not all rows are written"
-    changed = primitives(lambda x, u: fnp.at(x)[rows, columns].add(u), zeros, updates)
+    changed = primitives(lambda x, u: 2 * fnp.at(x)[rows, columns].add(u), zeros, updates)
     assert Put not in changed, "an array is changed where it is"
+    result = primitives(lambda u: fnp.at(zeros)[rows, columns].add(u), updates)
+    assert Put not in result, "nothing else is computed there"
 
 
 def test_what_is_checked():
@@ -174,13 +198,40 @@ def test_only_what_is_picked_is_computed():
 @pytest.mark.parametrize("wrong", [4, -5])
 def test_indices_out_of_bounds(wrong):
     z, labels = X[:, :, 0].copy(), np.array([0, 3, wrong, 2, 1])
-    with pytest.raises(OutOfBoundsError, match=r"scatter_add.*out of bounds for axis 0 of extent 4"):
+    with pytest.raises(OutOfBoundsError, match=r"gather.*out of bounds for axis 1 of extent 4"):
+        fg.jit(fg.value_and_grad(cross_entropy))(z, labels)
+    with pytest.raises(OutOfBoundsError, match=r"scatter_add.*out of bounds for axis 1 of extent 4"):
         fg.jit(fg.grad(cross_entropy))(z, labels)
     put = fg.jit(lambda i: fnp.at(np.zeros((ROWS, COLUMNS)))[np.arange(ROWS), i].add(1.0))
     with pytest.raises(OutOfBoundsError, match=r"scatter_add.*out of bounds"):
         put(labels)
     with pytest.raises(OutOfBoundsError, match="out of bounds"):
         fg.jit(lambda x: x[np.arange(ROWS), labels])(z)
+
+
+def test_what_is_printed_before_a_wrong_index_is_printed(capsys):
+    def f(x, i):
+        fg.debug.print("before {}", i)
+        return 2.0 * x[np.arange(ROWS), i]
+
+    with pytest.raises(OutOfBoundsError):
+        fg.jit(f)(X, np.array([0, 1, 2, 3, 4]))
+    assert "before [0 1 2 3 4]" in capsys.readouterr().out
+
+
+def test_chains_of_gathers_make_short_programs():
+    y, indices = np.arange(9.0).reshape(3, 3), [np.array([[2, 0, 1]] * 3)] * 24
+
+    def chain(depth):
+        def f(y, *indices):
+            for k in range(depth):
+                y = y[indices[2 * k], indices[2 * k + 1]]
+            return 2 * y
+
+        np.testing.assert_array_equal(fg.jit(f)(y, *indices), f(y, *indices))
+        return len(fg.jit(f).source(y, *indices).splitlines())
+
+    assert chain(12) < 3 * chain(6)
 
 
 def test_a_pick_inside_loops_reads_positions_of_rows():
