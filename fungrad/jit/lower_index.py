@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fungrad.ir.graph import Equation, Operand
+from fungrad.ir.graph import Equation, Operand, Var
 from fungrad.ir.types import BOOL, INT
 from fungrad.jit.checked_index import Pick, Positions, Put
 from fungrad.jit.loops import Apply, Expr, Load, Local, Store, literal, nest
@@ -40,8 +40,8 @@ def pick(state: Lowering, eqn: Equation, index: Indices, scope: Scope) -> Expr:
     own: list[Expr] = []
     for axis, n in zip(op.counted, x.type.shape, strict=False):
         place = index[axis] if axis is not None else state.read(next(found), index[:lead], scope)
-        if isinstance(place, Load) and x in state.lazy:  # lest it be repeated in the indices of what computes x
-            place = scope.let("at", place)
+        if isinstance(place, Load) and isinstance(x, Var) and x in state.lazy:  # lest what computes x repeats it
+            place = scope.let(f"{state.names[x]}__at", place)
         own.append(literal(0) if n == 1 else place)
     return state.read(x, (*own, *index[lead:]), scope)
 

@@ -219,6 +219,24 @@ def test_what_is_printed_before_a_wrong_index_is_printed(capsys):
     assert "before [0 1 2 3 4]" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("before", range(5))
+def test_positions_have_names_of_their_own(before):
+    """In a program so long that a value is called `at`."""
+
+    def f(x, i):
+        for _ in range(before):
+            x = np.sin(x)
+        for _ in range(12):
+            x = np.sin(x) + (2.0 * x)[i]
+        return x
+
+    x, i = X[:, 0, 0].copy(), np.array([4, 0, 1, 2, 3])
+    out, scope = np.empty_like(x), {"np": np}
+    exec(fg.jit(f).source(x, i), scope)
+    scope["f"](x, i, out)
+    np.testing.assert_allclose(out, f(x, i), rtol=1e-12)
+
+
 def test_chains_of_gathers_make_short_programs():
     y, indices = np.arange(9.0).reshape(3, 3), [np.array([[2, 0, 1]] * 3)] * 24
 
