@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import fungrad as fg
-from tests.benchmarks import overheads, peers, problems, report, scalar_network
+from tests.benchmarks import limits, networks, overheads, peers, perceptron, problems, report, scalar_network
 from tests.benchmarks.report import Options, progress, ratio, seconds, section, table
 from tests.benchmarks.timing import Run, calls, in_turns
 
+LARGE = "784-1024-1024-10, batch 256"  # the network whose products take all its time
 DEPENDENT = 16  # operations from the weight of one step to that of the next that wait for each other
 
 
@@ -44,6 +45,17 @@ def _scalar_network() -> Bounded:
     what = f"{DEPENDENT} operations a step, each of which waits for the one before"
     chain = _call(lambda x: fg.lax.scan(operations, x, None, length=scalar_network.STEPS)[0], 1.0)
     return Bounded(_call(scalar_network.epoch(peers.ours()), weights, xs, ys), chain, what)
+
+
+def _large_network() -> Bounded:
+    sizes, batch = perceptron.NETWORKS[LARGE]
+    params, data = perceptron.parameters(sizes), perceptron.examples(sizes, batch, (networks.STEPS,))
+    operations = networks.STEPS * sum(m * n * k for m, n, k, *_ in perceptron.products(sizes, batch))
+    count = round(operations / limits.SIZE**3)
+    large = limits.blas_products([(limits.SIZE, limits.SIZE, limits.SIZE, False, False)])
+    what = f"as many operations in products of {limits.SIZE} x {limits.SIZE} by SciPy's BLAS"
+    epoch = _call(perceptron.epoch(peers.ours()), params, *data)
+    return Bounded(epoch, lambda times: large(times * count), what)
 
 
 def _waves(dtype: Any) -> Bounded:
@@ -89,6 +101,7 @@ def _new_program() -> Bounded:
 
 CASES: dict[str, Callable[[], Bounded]] = {
     f"{scalar_network.STEPS:,} steps of the network of three numbers": _scalar_network,
+    f"{networks.STEPS} steps of {LARGE}": _large_network,
     "sum(tanh(sin(x) exp(-x x))), n = 5,000,000, float32": lambda: _waves(np.float32),
     "sum(tanh(sin(x) exp(-x x))), n = 5,000,000, float64": lambda: _waves(np.float64),
     "Rosenbrock's function, n = 100,000, float64": _rosenbrock,

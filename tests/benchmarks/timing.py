@@ -23,12 +23,12 @@ def in_turns(
         runs: what is compared.
         quick: one short round only.
         least: seconds that one timed run takes at least, by doing its work several times.
-        budget: seconds all of it may take, but for three rounds at least.
+        budget: seconds all of it may take, but for five rounds at least.
     """
     single = {name: _estimate(run) for name, run in runs.items()}
     counts = {name: 1 if quick else max(1, math.ceil(least / t)) for name, t in single.items()}
     round_time = LONG_PAUSE + sum(counts[name] * single[name] + PAUSE for name in runs)
-    rounds = 1 if quick else min(41, max(3, int(budget / round_time)))
+    rounds = 1 if quick else min(41, max(5, int(budget / round_time)))
     times: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
         for position, (name, run) in enumerate(runs.items()):
