@@ -19,10 +19,10 @@ Make = Callable[[Library], Callable[..., Any]]
 Runs = Mapping[str, Run]
 
 EXPLANATION = """\
-Times are medians, measured in turns in one process. JAX "plain" waits for each result; "best" is the faster of that
-and of leaving dispatch asynchronous, with donated arguments where a result replaces an argument. "NumPy by hand" is
-what one writes without any of the libraries, gradient included. Ratios are the time of another over ours: above 1 we
-are faster."""
+Times are medians, measured in turns in one process, after a warm-up in each turn. JAX "plain" waits for each result;
+"best" is the faster of that and of leaving dispatch asynchronous, with donated arguments where a result replaces an
+argument. "NumPy by hand" is what one writes without any of the libraries, gradient included. Ratios are the time of
+another over ours: above 1 we are faster."""
 
 
 @cache

@@ -12,6 +12,7 @@ Run = Callable[[int], object]
 
 PAUSE = 0.03  # seconds between runs, in which the idle threads of the library before stop spinning
 LONG_PAUSE = 0.12  # before each round, since those of OpenBLAS, which is last, spin for 0.11 s
+WARM_UP = 0.02  # seconds of work after a pause, untimed: vector units run at half their speed for the first millisecond
 
 
 def in_turns(
@@ -27,12 +28,14 @@ def in_turns(
     """
     single = {name: _estimate(run) for name, run in runs.items()}
     counts = {name: 1 if quick else max(1, math.ceil(least / t)) for name, t in single.items()}
-    round_time = LONG_PAUSE + sum(counts[name] * single[name] + PAUSE for name in runs)
+    warm = {name: 0 if quick else int(WARM_UP / t) for name, t in single.items()}
+    round_time = LONG_PAUSE + sum((warm[name] + counts[name]) * single[name] + PAUSE for name in runs)
     rounds = 1 if quick else min(41, max(5, int(budget / round_time)))
     times: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
         for position, (name, run) in enumerate(runs.items()):
             time.sleep(PAUSE if position else LONG_PAUSE)
+            run(warm[name])
             times[name].append(timed(run, counts[name]))
     return {name: statistics.median(seen) for name, seen in times.items()}
 
