@@ -108,9 +108,9 @@ def test_what_counts_along_columns_is_not_read_in_step_with_rows():
     def put(x, i):
         return fnp.at(np.zeros((4, 4)))[i, rows].add(np.exp(np.sum(x[:, 0], axis=1))) + x[:, :, 0]
 
-    for f in (lambda x, i: pick(x, i)[0], put):
-        np.testing.assert_allclose(fg.jit(f)(x, i), f(x, i), rtol=1e-14)
-    np.testing.assert_allclose(fg.jit(pick)(x, i)[0], pick(x, i)[0], rtol=1e-14)
+    for found, expected in zip(fg.jit(pick)(x, i), pick(x, i), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-14)
+    np.testing.assert_allclose(fg.jit(put)(x, i), put(x, i), rtol=1e-14)
 
 
 @given(indexings(), st.booleans(), st.sampled_from([np.float32, np.float64, np.int32]))
@@ -163,7 +163,7 @@ def test_what_becomes_a_put():
 def test_what_is_checked():
     square, i = np.ones((4, 4)), np.array([1, -2])
     twice = primitives(lambda x, i: x[i, i] + x[i, 0] + x[np.arange(2), i], square, i)
-    assert twice.count(Positions) == 1, "equal indices of axes as long are checked once"
+    assert twice.count(Positions) == 1, "an index of an axis is checked once"
     assert Positions not in primitives(lambda x: x[np.arange(3), np.array([0, -1, 2])], square)
     np.testing.assert_array_equal(fg.jit(lambda x, i: x[i, i])(X[:4, :, 0], i), X[:4, :, 0][i, i])
 
@@ -238,7 +238,7 @@ def test_positions_have_names_of_their_own(before):
 
 
 def test_chains_of_gathers_make_short_programs():
-    y, indices = np.arange(9.0).reshape(3, 3), [np.array([[2, 0, 1]] * 3)] * 24
+    y, indices = np.arange(9.0).reshape(3, 3), [np.array([[2, 0, 1]] * 3)] * 16
 
     def chain(depth):
         def f(y, *indices):
@@ -246,14 +246,16 @@ def test_chains_of_gathers_make_short_programs():
                 y = y[indices[2 * k], indices[2 * k + 1]]
             return 2 * y
 
-        np.testing.assert_array_equal(fg.jit(f)(y, *indices), f(y, *indices))
-        return len(fg.jit(f).source(y, *indices).splitlines())
+        return len(fg.jit(f).source(y, *indices))
 
-    assert chain(12) < 3 * chain(6)
+    assert chain(8) < 2.5 * chain(4)
 
 
 def test_a_pick_inside_loops_reads_positions_of_rows():
     """A row that is chosen, inside a loop over columns: what is loaded for the row is loaded after its position."""
     table, tokens = X[:, :, 0].copy(), np.array([3, 0, -1, 3])
-    f = lambda t, i: np.sum(np.tanh((t * t[:, :1])[i]) * t[i], axis=1)  # noqa: E731
+
+    def f(t, i):
+        return np.sum(np.tanh((t * t[:, :1])[i]) * t[i], axis=1)
+
     np.testing.assert_allclose(fg.jit(f)(table, tokens), f(table, tokens), rtol=1e-14)
