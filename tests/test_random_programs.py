@@ -99,6 +99,19 @@ def test_what_rounding_decides_is_not_reported(text):
     assert not list(disagreements(program, Composition(("gradient",))))
 
 
+def test_what_rounding_of_functions_decides_is_not_reported(monkeypatch):
+    """The input is clipped, so that changing it tells nothing about the rounding of what follows."""
+
+    def compiled(self, x, last_bit=2.0**-52):
+        return (np.cos((np.exp(np.minimum(x, 1.7)) * (1 + last_bit)) ** 8),)
+
+    program = small("np.cos(np.exp(np.minimum(v0, 1.7)) ** 8)", np.array([2.5]))
+    monkeypatch.setattr(fg.jitted.Jitted, "__call__", compiled)
+    assert not list(disagreements(program, Composition((), frozenset([0]))))
+    monkeypatch.setattr(fg.jitted.Jitted, "__call__", lambda self, x: compiled(self, x, 1e-9))
+    assert list(disagreements(program, Composition((), frozenset([0]))))
+
+
 def test_pruning_follows_names():
     body = (
         Assign(("v1",), "v1", "np.sin(v0)"),

@@ -1,21 +1,27 @@
 """Whether two libraries agree about a program, up to the rounding that the program itself shows.
 
-The tolerance is measured: the interpreter runs again on inputs that differ by a few units in the last place, and what
-its results differ by is what rounding may do. Next to a jump that is as large as the result, and nothing is compared.
+The tolerance is measured: the interpreter runs again on inputs that differ by a few units in the last place, and with
+elementary functions whose results do, and what its results differ by is what rounding may do. Next to a jump that is as
+large as the result, and nothing is compared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 import fungrad as fg
+from fungrad.evaluate import evaluate
+from fungrad.ir.graph import Equation
+from fungrad.ir.primitive import Primitive
 from fungrad.jit.emit_python import run_source
 from fungrad.jit.runtime import Compiled
+from fungrad.primitives.cost import FUNCTION, cost_of
 from fungrad.testing.program_compositions import Composition
 from fungrad.testing.program_source import Program, fungrad_names
+from fungrad.trace import bind
 from tests.support import jax_programs
 
 OURS, JAX = fungrad_names(), jax_programs.names()
@@ -26,7 +32,8 @@ LARGE = 1e8  # numbers beyond which a program is not well behaved
 
 
 class Spread:
-    """How much results vary if inputs vary by rounding. More runs are made where they are needed."""
+    """How much results vary if inputs vary by rounding, and values of elementary functions, which differ between
+    libraries even where inputs have no influence. More runs are made where they are needed."""
 
     def __init__(self, f: Function, arguments: Sequence[Any], results: Sequence[Any], eps: float) -> None:
         self.f, self.arguments, self.results, self.eps = f, arguments, results, eps
@@ -34,19 +41,35 @@ class Spread:
         self.rng = np.random.default_rng(0)
 
     def extend(self, scales: Sequence[float]) -> None:
+        """Runs with inputs that differ."""
+        self._compare(results_of(self.f, self._inputs(scale)) for scale in scales)
+
+    def extend_inside(self, scales: Sequence[float]) -> None:
+        """Runs with inputs and functions that differ."""
+        graph = fg.make_graph(self.f)(*self.arguments)
+
+        def apply(op: Primitive, *inputs: Any) -> Any:
+            out = bind(op, *inputs)
+            return self._moved(out, scale) if cost_of(Equation(op, (), ())) >= FUNCTION else out
+
         for scale in scales:
-            for size, x, y in zip(self.found, self.results, self._moved(scale), strict=True):
+            inputs = self._inputs(scale)
+            self._compare([results_of(lambda *x: evaluate(graph, *x, apply=apply), inputs)])
+
+    def _compare(self, runs: Iterable[Sequence[Any]]) -> None:
+        for run in runs:
+            for size, x, y in zip(self.found, self.results, run, strict=True):
                 with np.errstate(all="ignore"):
                     difference = np.abs(x.astype(np.float64) - y.astype(np.float64))
                 size[...] = np.fmax(size, np.where(np.isfinite(difference), difference, np.inf))
 
-    def _moved(self, scale: float) -> list[Any]:
-        moved = []
-        for x in self.arguments:
-            if x.dtype.kind == "f":
-                x = (x * (1 + scale * self.eps * self.rng.choice([-1.0, 1.0], x.shape))).astype(x.dtype)[()]
-            moved.append(x)
-        return results_of(self.f, moved)
+    def _inputs(self, scale: float) -> list[Any]:
+        return [self._moved(x, scale) for x in self.arguments]
+
+    def _moved(self, x: Any, scale: float) -> Any:
+        if x.dtype.kind != "f":
+            return x
+        return (x * (1 + scale * self.eps * self.rng.choice([-1.0, 1.0], x.shape))).astype(x.dtype)[()]
 
 
 def results_of(f: Function, arguments: Sequence[Any]) -> list[Any]:
@@ -100,6 +123,7 @@ def disagreements(program: Program, composition: Composition, compiled: bool = F
         if all(np.all(agree(*x, rounding)) for x in every):
             continue
         spread.extend((1, 2, 5, 10, 100, 100, 1000, 1000))
+        spread.extend_inside((1, 1))
         for i, (x, y, size) in enumerate(every):
             fits = agree(x, y, size, rounding)
             if not np.all(fits):
