@@ -3,12 +3,16 @@
 A product is cut into pieces of whole tiles, which any thread may compute; see `parallel`. In a piece
 
     for each block of k that keeps a panel of B in the nearest cache
-        copy B in panels of columns, two vectors wide, row after row; and A in tiles of rows, if it is
-        transposed and large
-        for each panel
-            for each tile
-                the tile's sums stay in registers while k runs: two loads of the panel, and for each row a broadcast of
-                A and two FMAs
+        copy A in tiles of rows, if it is transposed and large
+        for each group of panels of columns, two vectors wide
+            copy them, row after row
+            for each panel
+                for each tile
+                    the tile's sums stay in registers while k runs: two loads of the panel, and for each row a
+                    broadcast of A and two FMAs
+
+What is copied lies a row of the matrix apart, often a page: processors foresee no such steps, so rows ahead are asked
+for.
 
 So no library is called: BLAS libraries are made for large matrices, where this is as fast; for small ones calling,
 checking and packing cost them as much as multiplying, and threads they wake for a few microseconds of work cost
@@ -38,13 +42,14 @@ from fungrad.jit.vectors import Vectors
 ROWS = 6  # of a tile; with two vectors of columns 12 sums, 2 vectors of the panel and a broadcast: 15 of 16 registers
 VECTORS = 2
 K_BLOCK = 256  # rows of a panel: 16 KiB
-PIECE_TILES = 32  # at the most: so many that copying the panel is cheap, so few that their rows of A stay in a cache
-PIECE_PANELS = 16  # at the most: their copy stays in a cache, too
+GROUP = 4  # panels that are copied together, a few lines of the cache from each row; their copy stays in a cache
+PIECE_TILES = 43  # at the most: so many that copying the panels is cheap, so few that their rows of A stay in a cache
 NEAR = 128  # rows of a transposed A that are read in place
+AHEAD = 16  # rows that are asked for before they are copied
 STACK = 2**16  # bytes of copies that may be on the stack
 LINE = 64  # bytes of a line of a cache
 PIECE_WORK = 2**17  # multiplications of a piece, a few microseconds
-PIECES = 32
+PIECES = 16
 LARGE = 2**20  # multiplications of a product whose pieces have several panels
 SPEED = 160  # bytes of multiplications in a nanosecond, about
 
@@ -105,10 +110,10 @@ def pieces(product: Product) -> Pieces:
     work = product.m * product.n * product.k
     tiles, panels = -(-product.m // ROWS), -(-product.n // (VECTORS * Vectors.width_of(product.dtype)))
     packs_a = product.transpose_a and product.k > NEAR and panels >= 8
-    most_rows, most_columns = tiles // 8, panels // (4 if work > LARGE else 1)
+    most_rows, most_columns = tiles // 8, panels // (GROUP if work > LARGE else 1)
     wanted = min(PIECES, max(1, work // PIECE_WORK))
     rows = -(-tiles // PIECE_TILES)
-    columns = max(-(-panels // PIECE_PANELS), min(most_columns, -(-wanted // rows)))
+    columns = max(1, min(most_columns, -(-wanted // rows)))
     rows = max(rows, min(most_rows, -(-wanted // columns)))
     return Pieces(tiles, panels, rows, columns, packs_a)
 
@@ -152,12 +157,12 @@ class _Product:
         b, body, cut = self.build, self.build.block, self.cut
         row, column = b.udiv(self.piece, I64(cut.columns)), b.urem(self.piece, I64(cut.columns))
         self.first_tile, self.stop_tile = self.share(row, cut.tiles, cut.rows)
-        self.first_panel, self.stop_panel = self.share(column, cut.panels, cut.columns)
+        first_panel, stop_panel = self.share(column, cut.panels, cut.columns)
         self.whole_tiles, self.rows_left = divmod(self.product.m, ROWS)
         self.whole_panels, self.columns_left = divmod(self.product.n, self.wide)
         line = LINE // self.vectors.bytes  # between copies, which would else compete for the same lines of the cache
         self.panel_size, self.tile_size = self.block_length * self.wide + line, self.block_length * ROWS + line
-        panels = -(-cut.panels // cut.columns) * self.panel_size
+        panels = min(GROUP, -(-cut.panels // cut.columns)) * self.panel_size
         tiles = -(-cut.tiles // cut.rows) * self.tile_size if cut.packs_a else 0
         memory, free = self.memory(panels + tiles)
         self.panels, self.tiles = memory, b.gep(memory, [I64(panels)])
@@ -170,11 +175,8 @@ class _Product:
             self.length = b.select(whole, I64(self.block_length), left) if self.blocks > 1 else I64(self.product.k)
             if cut.packs_a:
                 self.range(I64(0), self.length, lambda k: self.each_tile(lambda t, n: self.pack_column(t, n, k)))
-            if self.product.transpose_b:
-                self.each_panel(self.pack_turned)
-            else:
-                self.range(I64(0), self.length, lambda k: self.each_panel(lambda p, n: self.pack_row(p, n, k)))
-            self.each_panel(lambda p, columns: self.each_tile(lambda t, rows: self.tile(t, rows, p, columns)))
+            groups = b.udiv(b.add(b.sub(stop_panel, first_panel), I64(GROUP - 1)), I64(GROUP))
+            self.range(I64(0), groups, lambda number: self.group(first_panel, stop_panel, number))
             return ()
 
         if self.blocks > 1:
@@ -184,6 +186,18 @@ class _Product:
         free()
         b.ret_void()
         self.entry.branch(body)
+
+    def group(self, first: ir.Value, stop: ir.Value, number: ir.Value) -> None:
+        """A group of the panels of the piece: copied, and multiplied with all its tiles."""
+        b = self.build
+        self.first_panel = b.add(first, b.mul(number, I64(GROUP)))
+        end = b.add(self.first_panel, I64(GROUP))
+        self.stop_panel = b.select(b.icmp_unsigned("<", end, stop), end, stop)
+        if self.product.transpose_b:
+            self.each_panel(self.pack_turned)
+        else:
+            self.range(I64(0), self.length, lambda k: self.each_panel(lambda p, n: self.pack_row(p, n, k)))
+        self.each_panel(lambda p, columns: self.each_tile(lambda t, rows: self.tile(t, rows, p, columns)))
 
     def memory(self, count: int) -> tuple[ir.Value, Callable[[], Any]]:
         """Memory for that many numbers, and what gives it back."""
@@ -206,7 +220,7 @@ class _Product:
     # -- panels of B -------------------------------------------------------------------------------------------------
 
     def each_panel(self, body: Callable[[ir.Value, int], Any]) -> None:
-        """Emit `body(panel, columns)` for the whole panels of the piece, and for the narrow one at the end."""
+        """Emit `body(panel, columns)` for the whole panels of the group, and for the narrow one at the end."""
         b = self.build
         self.range(self.first_panel, self.least(self.stop_panel, self.whole_panels), lambda p: body(p, self.wide))
         if self.columns_left:
@@ -223,6 +237,7 @@ class _Product:
         b = self.build
         at = b.add(b.mul(b.add(self.start, k), I64(self.product.n)), b.mul(panel, I64(self.wide)))
         target = self.panel_row(panel, columns, k)
+        self.vectors.prefetch(b.gep(self.b, [b.add(at, I64(AHEAD * self.product.n))]))
         for first in range(0, columns, self.width):
             value = self.vectors.load(b.gep(self.b, [b.add(at, I64(first))]), columns - first)
             self.vectors.store(value, b.gep(target, [I64(first)]))
@@ -284,6 +299,7 @@ class _Product:
     def pack_column(self, tile: ir.Value, rows: int, k: ir.Value) -> None:
         """Copy a tile's numbers for one k, which are neighbours in a transposed A."""
         target, first = self.packed_row(tile, k), 0
+        self.vectors.prefetch(self.a_element(tile, 0, self.build.add(k, I64(AHEAD))))
         while first < rows:
             count = 1 << ((rows - first).bit_length() - 1)
             self.vectors.copy(self.a_element(tile, first, k), self.build.gep(target, [I64(first)]), count)
@@ -299,8 +315,9 @@ class _Product:
         ]
         lanes = [columns - first for _ in range(rows) for first in firsts]
         if self.blocks > 1:
-            for place in places[:: len(firsts)]:
-                self.vectors.prefetch(place)
+            self.ask_for(self.out, corner, rows, write=True)
+        elif self.addend is not None and self.product.addend == "full":
+            self.ask_for(self.addend, corner, rows)
 
         def step(k: ir.Value, sums: Sequence[ir.Value]) -> list[ir.Value]:
             line = self.panel_row(panel, columns, k)
@@ -325,6 +342,13 @@ class _Product:
                     self.keep(sums, places, lanes)
         else:
             self.keep(self.finished(sums, rows, corner, panel, columns), places, lanes)
+
+    def ask_for(self, matrix: ir.Value, corner: ir.Value, rows: int, write: bool = False) -> None:
+        """Bring a tile of a matrix near while the sums are computed: each of its rows lies on one or two lines."""
+        for r in range(rows):
+            for column in (0, self.wide - 1):
+                at = self.build.add(corner, I64(r * self.product.n + column))
+                self.vectors.prefetch(self.build.gep(matrix, [at]), write)
 
     def added(self, sums: Sequence[ir.Value], places: Sequence[ir.Value], lanes: Sequence[int]) -> list[ir.Value]:
         """The sums with those of the blocks before."""

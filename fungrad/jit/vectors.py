@@ -62,11 +62,11 @@ class Vectors:
         store = self.b.store(value, self.b.bitcast(target, type))
         store.align = self.bytes
 
-    def prefetch(self, pointer: ir.Value) -> None:
-        """Bring the memory near, to be written."""
+    def prefetch(self, pointer: ir.Value, write: bool = False) -> None:
+        """Bring the memory near, to be read or to be written; there need not be any."""
         address = self.b.bitcast(pointer, ir.IntType(8).as_pointer())
         signature = ir.FunctionType(ir.VoidType(), [address.type, I32, I32, I32])
-        self.b.call(self._function("llvm.prefetch.p0", signature), [address, I32(1), I32(3), I32(1)])
+        self.b.call(self._function("llvm.prefetch.p0", signature), [address, I32(int(write)), I32(3), I32(1)])
 
     def chosen(self, value: ir.Value, lanes: Sequence[int], other: ir.Value | None = None) -> ir.Value:
         """A vector of some lanes of one, or of two one after the other."""
