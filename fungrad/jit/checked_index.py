@@ -94,7 +94,7 @@ class Put(Primitive):
         return out
 
 
-def check_indices_before(graph: Graph) -> Graph:
+def with_checked_indices(graph: Graph) -> Graph:
     """The graph with every gather, and every scatter that can be a `Put`, split in two."""
     if not any(isinstance(eqn.op, Gather | Scatter | ScatterAdd) for eqn in graph.equations):
         return graph

@@ -30,7 +30,7 @@ import numpy as np
 from fungrad.ir.graph import Const, Equation, Graph, Operand, Var
 from fungrad.ir.printing import name_vars, print_primitive
 from fungrad.ir.types import ArrayType, array_type
-from fungrad.jit.checked_index import check_indices_before
+from fungrad.jit.checked_index import with_checked_indices
 from fungrad.jit.fold_products import fold_products
 from fungrad.jit.fuse import Fusion, Nest
 from fungrad.jit.in_place import may_overwrite, replaced
@@ -93,7 +93,7 @@ class Lowering:
         outputs: Sequence[Buffer],
         statements: list[Statement],
     ) -> None:
-        self.graph = graph = check_indices_before(fold_products(graph))
+        self.graph = graph = with_checked_indices(fold_products(graph))
         self.whole = whole
         self.names = name_vars(graph, whole.taken)
         self.statements = statements

@@ -11,7 +11,7 @@ import numpy as np
 from fungrad.ir.graph import Equation, Operand, Var
 from fungrad.ir.types import BOOL, INT
 from fungrad.jit.checked_index import Pick, Positions, Put
-from fungrad.jit.loops import Apply, Expr, Load, Local, Store, literal, nest
+from fungrad.jit.loops import Apply, Expr, Load, Local, Store, literal, loops_over, nest
 from fungrad.jit.scope import Indices, Scope
 from fungrad.primitives.index import ScatterAdd
 
@@ -67,15 +67,19 @@ def put(state: Lowering, eqn: Equation, index: Indices, scope: Scope) -> Expr:
 
 
 def scatter(state: Lowering, eqn: Equation) -> None:
-    """Copy x, then write or add each update in order, so that repeated indices behave as in NumPy."""
+    """Copy x, then write or add each update in order, so that repeated indices behave as in NumPy.
+
+    An index is checked before the loops over what is at its place, of which there may be nothing.
+    """
     x, updates, *indices = eqn.inputs
-    target = state.target(eqn)
+    target, axes, lead = state.target(eqn), list(enumerate(updates.type.shape)), indices[0].type.ndim
     state.fill(target, lambda index, scope: state.read(x, index, scope))
-    index, body = nest(updates.type.shape, state.statements)
-    scope = Scope(body, rounds=range(updates.type.size))
-    place = _checked(state, eqn, dict(enumerate(target.type.shape)), indices, index, scope)
-    where = (*place, *index[indices[0].type.ndim :])
-    value = state.read(updates, index, scope)
+    own, body = loops_over(axes[:lead], state.statements)
+    scope = Scope(body, rounds=range(indices[0].type.size))
+    place = _checked(state, eqn, dict(enumerate(target.type.shape)), indices, tuple(own.values()), scope)
+    rest, body = loops_over(axes[lead:], body)
+    index, where = (*own.values(), *rest.values()), (*place, *rest.values())
+    value = state.read(updates, index, Scope(body, rounds=range(updates.type.size)))
     if isinstance(eqn.op, ScatterAdd):
         value = Apply("add", (Load(target, where), value), value.dtype)
     body.append(Store(target, where, value))

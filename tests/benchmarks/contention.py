@@ -81,18 +81,17 @@ def slowdowns(runs: Runs, neighbours: Neighbours, options: Options) -> dict[str,
     busy: dict[str, list[float]] = {column: [] for column in COLUMNS}
     processors: dict[str, list[float]] = {column: [] for column in COLUMNS}
 
-    def turn(seen: dict[str, list[float]]) -> None:
+    def turn(seen: dict[str, list[float]], used: dict[str, list[float]]) -> None:
         for column in COLUMNS:
             time.sleep(PAUSE)
             before = time.process_time()
             seen[column].append(timed(runs[column], counts[column]))
-            if seen is idle:
-                processors[column].append((time.process_time() - before) / (seen[column][-1] * counts[column]))
+            used[column].append((time.process_time() - before) / (seen[column][-1] * counts[column]))
 
     for _ in range(options.rounds(7)):
-        turn(idle)
+        turn(idle, processors)
         with neighbours.busy():
-            turn(busy)
+            turn(busy, {column: [] for column in COLUMNS})
     return {c: Figures(*(statistics.median(seen[c]) for seen in (idle, busy, processors))) for c in COLUMNS}
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import fungrad as fg
 import fungrad.numpy as fnp
 from fungrad.errors import OutOfBoundsError
-from fungrad.jit.checked_index import Positions, Put, check_indices_before
+from fungrad.jit.checked_index import Positions, Put, with_checked_indices
 from fungrad.jit.loops import Loop
 
 ROWS, COLUMNS, DEPTH = 5, 4, 3
@@ -18,7 +18,7 @@ X = np.random.default_rng(0).normal(size=(ROWS, COLUMNS, DEPTH))
 
 
 def primitives(f, *args):
-    return [type(eqn.op) for eqn in check_indices_before(fg.make_graph(f)(*args)).equations]
+    return [type(eqn.op) for eqn in with_checked_indices(fg.make_graph(f)(*args)).equations]
 
 
 @st.composite
@@ -207,6 +207,14 @@ def test_indices_out_of_bounds(wrong):
         put(labels)
     with pytest.raises(OutOfBoundsError, match="out of bounds"):
         fg.jit(lambda x: x[np.arange(ROWS), labels])(z)
+
+
+@pytest.mark.parametrize("write", ["set", "add"])
+def test_indices_of_places_without_elements_are_checked(write):
+    f = fg.jit(lambda x, i: getattr(fnp.at(x)[i], write)(1.0))
+    assert f(np.zeros((3, 0)), np.array([2, -3])).shape == (3, 0)
+    with pytest.raises(OutOfBoundsError, match=r"scatter.*out of bounds for axis 0 of extent 3"):
+        f(np.zeros((3, 0)), np.array([2, 3]))
 
 
 def test_what_is_printed_before_a_wrong_index_is_printed(capsys):

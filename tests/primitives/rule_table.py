@@ -24,7 +24,7 @@ from fungrad.ir.graph import Equation, Graph, Var
 from fungrad.ir.primitive import Primitive
 from fungrad.ir.types import array_type, type_of
 from fungrad.jit.call import Call
-from fungrad.jit.checked_index import check_indices_before
+from fungrad.jit.checked_index import with_checked_indices
 from fungrad.jit.lower_table import POINTWISE, REDUCTIONS, STAGES, is_native
 from fungrad.jit.product_sum import ProductSum
 from fungrad.primitives.contract import Dot
@@ -154,9 +154,9 @@ def _others() -> dict[type[Primitive], Sequence[Equation]]:
     """Applications of the classes that have no examples: those of users' functions, and those of the compiler."""
     x = np.arange(3.0)
     user = [_traced(_cube, x), _traced(_fill, x), _traced(lambda x: debug.print("{}", x), x)]
-    picked = check_indices_before(_traced(lambda x, i: x[i], x, np.array([0, 2])))
+    picked = with_checked_indices(_traced(lambda x, i: x[i], x, np.array([0, 2])))
     rows = np.arange(3)
-    changed = check_indices_before(_traced(lambda i: 2 * fnp.at(np.zeros((3, 4)))[rows, i].add(1.0), rows))
+    changed = with_checked_indices(_traced(lambda i: 2 * fnp.at(np.zeros((3, 4)))[rows, i].add(1.0), rows))
     graphs = (*user, picked, changed)
     found = {type(e.op): [e] for graph in graphs for e in graph.equations if not isinstance(e.op, Elementwise)}
     return {**found, KernelCall: [], ProductSum: _product_sum(), KeptCustomVjp: []}
