@@ -21,6 +21,7 @@ from fungrad.context import stepwise
 from fungrad.errors import ArgumentError, TreeError
 from fungrad.ir.types import type_of
 from fungrad.lax.bodies import Signature, trace_body
+from fungrad.passes import optimize
 from fungrad.primitives.create import zeros_like
 from fungrad.regions.inline import CustomJvp, CustomVjp, KeptCustomVjp, Remat
 from fungrad.results import FlatFunction, matching_leaves, own, pair
@@ -256,7 +257,7 @@ def checkpoint(f: Function) -> Function:
         operands = [*body.captures, *leaves.values]
         if deepest(operands) is None:
             return f(*args, **kwargs)
-        return tree.unflatten(body.structure, own(bind(Remat(body.graph), *operands), operands))
+        return tree.unflatten(body.structure, own(bind(Remat(optimize(body.graph)), *operands), operands))
 
     return checkpointed
 

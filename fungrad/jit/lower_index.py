@@ -69,17 +69,18 @@ def put(state: Lowering, eqn: Equation, index: Indices, scope: Scope) -> Expr:
 def scatter(state: Lowering, eqn: Equation) -> None:
     """Copy x, then write or add each update in order, so that repeated indices behave as in NumPy.
 
-    An index is checked before the loops over what is at its place, of which there may be nothing.
+    Each index is checked once, even if its place holds no elements.
     """
     x, updates, *indices = eqn.inputs
-    target, axes, lead = state.target(eqn), list(enumerate(updates.type.shape)), indices[0].type.ndim
+    target = state.target(eqn)
+    axes, lead = list(enumerate(updates.type.shape)), indices[0].type.ndim
     state.fill(target, lambda index, scope: state.read(x, index, scope))
     own, body = loops_over(axes[:lead], state.statements)
     scope = Scope(body, rounds=range(indices[0].type.size))
     place = _checked(state, eqn, dict(enumerate(target.type.shape)), indices, tuple(own.values()), scope)
     rest, body = loops_over(axes[lead:], body)
-    index, where = (*own.values(), *rest.values()), (*place, *rest.values())
-    value = state.read(updates, index, Scope(body, rounds=range(updates.type.size)))
+    where = (*place, *rest.values())
+    value = state.read(updates, (*own.values(), *rest.values()), Scope(body, rounds=range(updates.type.size)))
     if isinstance(eqn.op, ScatterAdd):
         value = Apply("add", (Load(target, where), value), value.dtype)
     body.append(Store(target, where, value))

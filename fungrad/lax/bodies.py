@@ -23,7 +23,7 @@ from fungrad.trace import Tracer, trace
 class Body(NamedTuple):
     """A traced function.
 
-    - graph: (captures, arguments) -> results.
+    - graph: (captures, arguments) -> results; as it was traced, not optimized.
     - captures: the outer tracers it closes over.
     - structure: of its result.
     - weak: which results stand for Python numbers.
@@ -97,7 +97,7 @@ def trace_body(
         whole=False,
         branch=branch,
     )
-    return Body(optimize(graph), captures, structure, weak)
+    return Body(graph, captures, structure, weak)
 
 
 def trace_step(
@@ -167,20 +167,20 @@ def known_int(transform: str, name: str, x: Any) -> int | None:
 
 
 def with_captures(bodies: Sequence[Body]) -> tuple[list[Graph], list[Any]]:
-    """The graphs of bodies, each taking the captures of all of them, and these."""
+    """The optimized graphs of bodies, each taking the captures of all of them, and these."""
     captures = [x for body in bodies for x in body.captures]
     graphs = []
     before = 0
     for body in bodies:
-        count = len(body.captures)
+        graph, count = optimize(body.graph), len(body.captures)
         inputs = [Var(x.type) for x in captures]
-        inputs[before : before + count] = body.graph.inputs[:count]
+        inputs[before : before + count] = graph.inputs[:count]
         names = [f"captured{i}" for i in range(len(captures))]
         graphs.append(
             replace(
-                body.graph,
-                inputs=(*inputs, *body.graph.inputs[count:]),
-                input_names=(*names, *body.graph.input_names[count:]),
+                graph,
+                inputs=(*inputs, *graph.inputs[count:]),
+                input_names=(*names, *graph.input_names[count:]),
             )
         )
         before += count

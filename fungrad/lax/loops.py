@@ -12,8 +12,10 @@ from fungrad.arguments import Leaves, check_callable, flatten_arguments, functio
 from fungrad.context import stepwise
 from fungrad.errors import ArgumentError, ShapeError, TreeError
 from fungrad.ir.types import BOOL, array_type, type_of
+from fungrad.lax.ahead import products_ahead
 from fungrad.lax.bodies import Signature, known_int, trace_body, trace_step
 from fungrad.lax.stepwise import is_known, not_a_pair, scan_by_steps, while_by_steps
+from fungrad.passes import optimize
 from fungrad.regions.scan import Scan
 from fungrad.regions.while_loop import While
 from fungrad.results import own
@@ -81,7 +83,7 @@ def map(f: Callable[[Any], Any], xs: Any) -> Any:
 
     step.__name__ = function_name(f)
     rows = flatten_arguments([xs], lambda: ["xs"])
-    return _scan("map", step, None, rows, _length(rows, None), False)[1]
+    return _scan("map", step, None, rows, _length(rows, None), False, ahead=False)[1]  # memory for one row
 
 
 def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_val: Any) -> Any:
@@ -163,7 +165,9 @@ def _length(rows: Leaves, length: Any) -> int:
     return next(iter(extents))
 
 
-def _scan(transform: str, f: Any, init: Any, rows: Leaves, length: int, reverse: bool) -> tuple[Any, Any]:
+def _scan(
+    transform: str, f: Any, init: Any, rows: Leaves, length: int, reverse: bool, ahead: bool = True
+) -> tuple[Any, Any]:
     start = flatten_arguments([init], lambda: ["init"])
     if length and stepwise():
         (xs,) = tree.unflatten(rows.structure, rows.values)
@@ -181,8 +185,11 @@ def _scan(transform: str, f: Any, init: Any, rows: Leaves, length: int, reverse:
         return result.children[0]
 
     body, values = trace_step(transform, f, start, others, carry_of)
-    op = Scan(body.graph, length, len(body.captures), len(values), bool(reverse))
-    operands = [*body.captures, *values, *rows.values]
+    step, xs = body.graph, rows.values
+    if ahead:
+        step, xs = products_ahead(step, length, body.captures, len(values), xs)
+    op = Scan(optimize(step), length, len(body.captures), len(values), bool(reverse))
+    operands = [*body.captures, *values, *xs]
     results: tuple[Any, Any] = tree.unflatten(body.structure, own(op.bound(*operands), operands))
     return results
 
@@ -229,7 +236,7 @@ def _while(transform: str, cond_fun: Any, body_fun: Any, init: Any) -> Any:
             f"{transform}: {function_name(cond_fun)} must return one boolean, but returned {found}. Reduce arrays with "
             "np.all or np.any."
         )
-    op = While(condition.graph, body.graph, len(condition.captures), len(body.captures))
+    op = While(optimize(condition.graph), optimize(body.graph), len(condition.captures), len(body.captures))
     operands = [*condition.captures, *body.captures, *values]
     return tree.unflatten(structure, own(bind(op, *operands), operands))
 
