@@ -11,8 +11,11 @@ A product is cut into pieces of whole tiles, which any thread may compute; see `
                     the tile's sums stay in registers while k runs: two loads of the panel, and for each row a
                     broadcast of A and two FMAs
 
-What is copied lies a row of the matrix apart, often a page: processors foresee no such steps, so rows ahead are asked
-for.
+Sums over some of the blocks are kept in the result, or apart from it if a matrix is added to them: the result may be
+written over that matrix.
+
+What is copied lies a row of the matrix apart, often a page. Processors foresee no such steps, so rows ahead are
+prefetched.
 
 So no library is called: BLAS libraries are made for large matrices, where this is as fast; for small ones calling,
 checking and packing cost them as much as multiplying, and threads they wake for a few microseconds of work cost
@@ -43,13 +46,13 @@ ROWS = 6  # of a tile; with two vectors of columns 12 sums, 2 vectors of the pan
 VECTORS = 2
 K_BLOCK = 256  # rows of a panel: 16 KiB
 GROUP = 4  # panels that are copied together, a few lines of the cache from each row; their copy stays in a cache
-PIECE_TILES = 43  # at the most: so many that copying the panels is cheap, so few that their rows of A stay in a cache
+PIECE_TILES = 43  # at the most, the rows of a batch of 256: copying panels for them is cheap, and A stays in a cache
 NEAR = 128  # rows of a transposed A that are read in place
-AHEAD = 16  # rows that are asked for before they are copied
+AHEAD = 16  # rows between what is copied and what is prefetched
 STACK = 2**16  # bytes of copies that may be on the stack
 LINE = 64  # bytes of a line of a cache
-PIECE_WORK = 2**17  # multiplications of a piece, a few microseconds
-PIECES = 16
+PIECE_WORK, MOST_WORK = 2**17, 2**27  # multiplications of a piece: microseconds, milliseconds
+PIECES, MOST_PIECES = 16, 64  # of most products, and of those whose pieces would else take more than the most work
 LARGE = 2**20  # multiplications of a product whose pieces have several panels
 SPEED = 160  # bytes of multiplications in a nanosecond, about
 
@@ -111,7 +114,7 @@ def pieces(product: Product) -> Pieces:
     tiles, panels = -(-product.m // ROWS), -(-product.n // (VECTORS * Vectors.width_of(product.dtype)))
     packs_a = product.transpose_a and product.k > NEAR and panels >= 8
     most_rows, most_columns = tiles // 8, panels // (GROUP if work > LARGE else 1)
-    wanted = min(PIECES, max(1, work // PIECE_WORK))
+    wanted = max(1, min(PIECES, work // PIECE_WORK), min(MOST_PIECES, work // MOST_WORK))
     rows = -(-tiles // PIECE_TILES)
     columns = max(1, min(most_columns, -(-wanted // rows)))
     rows = max(rows, min(most_rows, -(-wanted // columns)))
@@ -157,15 +160,18 @@ class _Product:
         b, body, cut = self.build, self.build.block, self.cut
         row, column = b.udiv(self.piece, I64(cut.columns)), b.urem(self.piece, I64(cut.columns))
         self.first_tile, self.stop_tile = self.share(row, cut.tiles, cut.rows)
-        first_panel, stop_panel = self.share(column, cut.panels, cut.columns)
+        self.piece_panel, stop_panel = self.share(column, cut.panels, cut.columns)
         self.whole_tiles, self.rows_left = divmod(self.product.m, ROWS)
         self.whole_panels, self.columns_left = divmod(self.product.n, self.wide)
         line = LINE // self.vectors.bytes  # between copies, which would else compete for the same lines of the cache
         self.panel_size, self.tile_size = self.block_length * self.wide + line, self.block_length * ROWS + line
-        panels = min(GROUP, -(-cut.panels // cut.columns)) * self.panel_size
-        tiles = -(-cut.tiles // cut.rows) * self.tile_size if cut.packs_a else 0
-        memory, free = self.memory(panels + tiles)
-        self.panels, self.tiles = memory, b.gep(memory, [I64(panels)])
+        most_panels, most_tiles = -(-cut.panels // cut.columns), -(-cut.tiles // cut.rows)
+        panels = min(GROUP, most_panels) * self.panel_size
+        tiles = most_tiles * self.tile_size if cut.packs_a else 0
+        self.sums_row = most_panels * self.wide
+        sums = most_tiles * ROWS * self.sums_row if self.keeps_sums else 0
+        memory, free = self.memory(panels + tiles + sums)
+        self.panels, self.tiles, self.sums = (b.gep(memory, [I64(at)]) for at in (0, panels, panels + tiles))
 
         def block(number: ir.Value, _: Sequence[ir.Value]) -> Sequence[ir.Value]:
             self.block = number
@@ -175,8 +181,8 @@ class _Product:
             self.length = b.select(whole, I64(self.block_length), left) if self.blocks > 1 else I64(self.product.k)
             if cut.packs_a:
                 self.range(I64(0), self.length, lambda k: self.each_tile(lambda t, n: self.pack_column(t, n, k)))
-            groups = b.udiv(b.add(b.sub(stop_panel, first_panel), I64(GROUP - 1)), I64(GROUP))
-            self.range(I64(0), groups, lambda number: self.group(first_panel, stop_panel, number))
+            groups = b.udiv(b.add(b.sub(stop_panel, self.piece_panel), I64(GROUP - 1)), I64(GROUP))
+            self.range(I64(0), groups, lambda number: self.group(number, stop_panel))
             return ()
 
         if self.blocks > 1:
@@ -187,10 +193,18 @@ class _Product:
         b.ret_void()
         self.entry.branch(body)
 
-    def group(self, first: ir.Value, stop: ir.Value, number: ir.Value) -> None:
-        """A group of the panels of the piece: copied, and multiplied with all its tiles."""
+    @property
+    def keeps_sums(self) -> bool:
+        """Whether sums over some blocks are kept apart, until the last is done: the result may be the addend."""
+        return self.blocks > 1 and self.product.addend == "full"
+
+    def group(self, number: ir.Value, stop: ir.Value) -> None:
+        """A group of the panels of the piece: copied, and multiplied with all its tiles.
+
+        From here on, `first_panel` and `stop_panel` are those of the group.
+        """
         b = self.build
-        self.first_panel = b.add(first, b.mul(number, I64(GROUP)))
+        self.first_panel = b.add(self.piece_panel, b.mul(number, I64(GROUP)))
         end = b.add(self.first_panel, I64(GROUP))
         self.stop_panel = b.select(b.icmp_unsigned("<", end, stop), end, stop)
         if self.product.transpose_b:
@@ -310,14 +324,17 @@ class _Product:
         b, width = self.build, self.width
         firsts = range(0, columns, width)
         corner = b.add(b.mul(b.mul(tile, I64(ROWS)), I64(self.product.n)), b.mul(panel, I64(self.wide)))
-        places = [
-            b.gep(self.out, [b.add(corner, I64(r * self.product.n + first))]) for r in range(rows) for first in firsts
-        ]
+        places = self.places(self.out, corner, self.product.n, rows, columns)
+        partial = places
+        if self.keeps_sums:
+            row = b.mul(b.mul(b.sub(tile, self.first_tile), I64(ROWS)), I64(self.sums_row))
+            start = b.add(row, b.mul(b.sub(panel, self.piece_panel), I64(self.wide)))
+            partial = self.places(self.sums, start, self.sums_row, rows, columns)
         lanes = [columns - first for _ in range(rows) for first in firsts]
-        if self.blocks > 1:
-            self.ask_for(self.out, corner, rows, write=True)
-        elif self.addend is not None and self.product.addend == "full":
-            self.ask_for(self.addend, corner, rows)
+        if self.blocks > 1 and not self.keeps_sums:
+            self.prefetch(self.out, corner, rows, write=True)
+        elif self.blocks == 1 and self.product.addend == "full":
+            self.prefetch(self.addend, corner, rows)
 
         def step(k: ir.Value, sums: Sequence[ir.Value]) -> list[ir.Value]:
             line = self.panel_row(panel, columns, k)
@@ -332,18 +349,24 @@ class _Product:
 
         sums = list(counted_loop(b, self.length, step, [self.vectors.zero] * len(places)))
         if self.blocks > 1:
-            sums = self.added(sums, places, lanes)
+            sums = self.added(sums, partial, lanes)
         if self.blocks > 1 and (self.addend is not None or self.scale is not None):
             last = b.icmp_unsigned("==", self.block, I64(self.blocks - 1))
-            with b.if_else(last) as (complete, partial):
+            with b.if_else(last) as (complete, incomplete):
                 with complete:
                     self.keep(self.finished(sums, rows, corner, panel, columns), places, lanes)
-                with partial:
-                    self.keep(sums, places, lanes)
+                with incomplete:
+                    self.keep(sums, partial, lanes)
         else:
             self.keep(self.finished(sums, rows, corner, panel, columns), places, lanes)
 
-    def ask_for(self, matrix: ir.Value, corner: ir.Value, rows: int, write: bool = False) -> None:
+    def places(self, matrix: ir.Value, corner: ir.Value, row: int, rows: int, columns: int) -> list[ir.Value]:
+        """Where the vectors of a tile are in a matrix: row after row."""
+        b = self.build
+        offsets = [r * row + first for r in range(rows) for first in range(0, columns, self.width)]
+        return [b.gep(matrix, [b.add(corner, I64(offset))]) for offset in offsets]
+
+    def prefetch(self, matrix: ir.Value, corner: ir.Value, rows: int, write: bool = False) -> None:
         """Bring a tile of a matrix near while the sums are computed: each of its rows lies on one or two lines."""
         for r in range(rows):
             for column in (0, self.wide - 1):
@@ -369,19 +392,16 @@ class _Product:
     ) -> Sequence[ir.Value]:
         """Complete sums, scaled and added to the addend."""
         b, product = self.build, self.product
-        firsts = range(0, columns, self.width)
         if self.scale is not None:
             factor = self.vectors.spread(self.scale)
             sums = [b.fmul(x, factor) for x in sums]
         if product.addend == "none":
             return sums
         if product.addend == "row":
-            column = b.mul(panel, I64(self.wide))
-            places = [b.add(column, I64(first)) for first in firsts]
-        else:
-            places = [b.add(corner, I64(r * product.n + first)) for r in range(rows) for first in firsts]
-        lanes = [columns - first for first in firsts] * (len(places) // len(firsts))
-        addends = [self.vectors.load(b.gep(self.addend, [at]), n) for at, n in zip(places, lanes, strict=True)]
+            corner, rows = b.mul(panel, I64(self.wide)), 1
+        places = self.places(self.addend, corner, product.n, rows, columns)
+        lanes = [columns - first for first in range(0, columns, self.width)] * rows
+        addends = [self.vectors.load(place, n) for place, n in zip(places, lanes, strict=True)]
         return [b.fadd(addends[i % len(addends)], x) for i, x in enumerate(sums)]
 
     def keep(self, sums: Sequence[ir.Value], places: Sequence[ir.Value], lanes: Sequence[int]) -> None:

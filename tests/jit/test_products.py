@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import fungrad as fg
 from fungrad.jit import shared_products
-from fungrad.jit.products import PIECE_TILES, Product, pieces
+from fungrad.jit.products import MOST_WORK, PIECE_TILES, PIECES, Product, pieces
 
 ROOT = Path(__file__).parent.parent.parent
 EDGES = [2, 3, 5, 6, 7, 8, 9, 12, 13, 15, 16, 17, 31, 33]
@@ -61,6 +61,26 @@ def test_pieces_are_not_empty_and_few_enough_to_fit_in_caches(m, n, k, flags):
     cut = pieces(Product(32, *flags, m, n, k))
     assert 1 <= cut.rows <= cut.tiles <= cut.rows * PIECE_TILES
     assert 1 <= cut.columns <= cut.panels
+    assert cut.count <= 2 * PIECES or m * n * k >= cut.count * MOST_WORK // 2
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 257), (30, 50, 600), (300, 310, 257), (50, 900, 513), (13, 17, 256)])
+@pytest.mark.parametrize("transposed", [(False, False), (True, False), (False, True)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("donated", [(), (2,)])
+def test_what_is_added_is_added_once_even_where_the_result_is_written_over_it(shape, transposed, dtype, donated):
+    m, n, k = shape
+    rng = np.random.default_rng(k)
+    a = rng.normal(size=(k, m) if transposed[0] else (m, k)).astype(dtype)
+    b = rng.normal(size=(n, k) if transposed[1] else (k, n)).astype(dtype)
+    c = rng.normal(size=(m, n)).astype(dtype)
+    update = lambda a, b, c: c - dtype(0.25) * product(*transposed)(a, b)  # noqa: E731
+    exact = update(*(x.astype(np.longdouble) for x in (a, b, c)))
+    bound = 2 * k * np.finfo(dtype).eps * (product(*transposed)(np.abs(a), np.abs(b)) + np.abs(c))
+    place = c.copy()
+    found = fg.jit(update, donate_argnums=donated)(a, b, place)
+    assert np.shares_memory(found, place) == bool(donated)
+    assert np.all(np.abs(found - exact) <= bound)
 
 
 GUARDED = """
