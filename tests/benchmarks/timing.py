@@ -58,8 +58,8 @@ def calls(f: Callable[[], object]) -> Run:
 
 
 def _estimate(run: Run) -> float:
-    """Roughly the seconds of one piece of work, warmed up unless it takes long."""
+    """Roughly the seconds of one piece of work, without what the first one compiles unless it takes long."""
     once = timed(run, 1)
-    if once < 0.3:
+    if once < 2.0:
         once = timed(run, 1)
     return timed(run, 20) if once < 1e-3 else once
