@@ -81,17 +81,21 @@ def slowdowns(runs: Runs, neighbours: Neighbours, options: Options) -> dict[str,
     busy: dict[str, list[float]] = {column: [] for column in COLUMNS}
     processors: dict[str, list[float]] = {column: [] for column in COLUMNS}
 
-    def turn(seen: dict[str, list[float]], used: dict[str, list[float]]) -> None:
+    def turn(seen: dict[str, list[float]]) -> dict[str, float]:
+        """Time each column; how many processors each used."""
+        used = {}
         for column in COLUMNS:
             time.sleep(PAUSE)
             before = time.process_time()
             seen[column].append(timed(runs[column], counts[column]))
-            used[column].append((time.process_time() - before) / (seen[column][-1] * counts[column]))
+            used[column] = (time.process_time() - before) / (seen[column][-1] * counts[column])
+        return used
 
     for _ in range(options.rounds(7)):
-        turn(idle, processors)
+        for column, used in turn(idle).items():
+            processors[column].append(used)
         with neighbours.busy():
-            turn(busy, {column: [] for column in COLUMNS})
+            turn(busy)
     return {c: Figures(*(statistics.median(seen[c]) for seen in (idle, busy, processors))) for c in COLUMNS}
 
 

@@ -74,7 +74,10 @@ def test_what_is_added_is_added_once_even_where_the_result_is_written_over_it(sh
     a = rng.normal(size=(k, m) if transposed[0] else (m, k)).astype(dtype)
     b = rng.normal(size=(n, k) if transposed[1] else (k, n)).astype(dtype)
     c = rng.normal(size=(m, n)).astype(dtype)
-    update = lambda a, b, c: c - dtype(0.25) * product(*transposed)(a, b)  # noqa: E731
+
+    def update(a, b, c):
+        return c - dtype(0.25) * product(*transposed)(a, b)
+
     exact = update(*(x.astype(np.longdouble) for x in (a, b, c)))
     bound = 2 * k * np.finfo(dtype).eps * (product(*transposed)(np.abs(a), np.abs(b)) + np.abs(c))
     place = c.copy()

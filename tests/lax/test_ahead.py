@@ -10,6 +10,7 @@ from fungrad import lax
 from fungrad.lax.ahead import GROWTH, MOST_ROWS
 from fungrad.primitives.contract import Dot
 from fungrad.regions.scan import Scan
+from tests.support.python_loops import python_scan
 
 RNG = np.random.default_rng(0)
 STEPS, SIZE = 5, 3
@@ -38,13 +39,6 @@ def network(product, scan=lax.scan, **options):
     return f
 
 
-def in_python(f, h, xs, reverse=False):
-    steps, ys = range(len(xs)), {}
-    for i in reversed(steps) if reverse else steps:
-        h, ys[i] = f(h, xs[i])
-    return h, np.stack([ys[i] for i in steps])
-
-
 FORMS = {
     "x W": (lambda x, w: x @ w, XS),
     "W x": (lambda x, w: w @ x, XS),
@@ -66,25 +60,25 @@ FORMS = {
 def test_results_and_derivatives_are_those_of_the_loop(form, reverse):
     product, xs = FORMS[form]
     h = np.broadcast_to(np.array([0.1, 0.2, 0.3]), np.shape(product(xs[0], W))) + 0.0
-    ours, plain = network(product, reverse=reverse), network(product, in_python, reverse=reverse)
+    ours, plain = network(product, reverse=reverse), network(product, python_scan, reverse=reverse)
     assert products(ours, W, U, xs, h)[0] >= 1
     for f in (ours, fg.jit(ours)):
         for found, expected in zip(f(W, U, xs, h), plain(W, U, xs, h), strict=True):
             np.testing.assert_allclose(found, expected, rtol=1e-12)
 
-    def total(f):
+    def loss(f):
         return lambda *args: sum(np.sum(np.sin(x)) for x in f(*args))
 
-    expected = fg.grad(total(plain), (0, 1, 2, 3))(W, U, xs, h)
-    for gradient in (fg.grad(total(ours), (0, 1, 2, 3)), fg.jit(fg.grad(total(ours), (0, 1, 2, 3)))):
+    expected = fg.grad(loss(plain), (0, 1, 2, 3))(W, U, xs, h)
+    for gradient in (fg.grad(loss(ours), (0, 1, 2, 3)), fg.jit(fg.grad(loss(ours), (0, 1, 2, 3)))):
         for a, b in zip(gradient(W, U, xs, h), expected, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
-    second, expected = (fg.hvp(lambda w, f=f: total(f)(w, U, xs, h), (W,), (np.cos(W),)) for f in (ours, plain))
+    second, expected = (fg.hvp(lambda w, f=f: loss(f)(w, U, xs, h), (W,), (np.cos(W),)) for f in (ours, plain))
     np.testing.assert_allclose(second, expected, rtol=1e-10, atol=1e-12)
 
 
 def test_each_example_may_have_its_own_factor():
-    f, plain = network(FORMS["x W"][0]), network(FORMS["x W"][0], in_python)
+    f, plain = network(FORMS["x W"][0]), network(FORMS["x W"][0], python_scan)
     ws, h = RNG.normal(size=(4, SIZE, SIZE)), np.zeros(SIZE)
     for a, b in zip(
         fg.jit(fg.vmap(f, (0, None, None, None)))(ws, U, XS, h),
@@ -94,49 +88,65 @@ def test_each_example_may_have_its_own_factor():
         np.testing.assert_allclose(a, b, rtol=1e-12)
 
 
+def total(product, start=0.0, scan=lax.scan):
+    """The sum of product(x, w) over the rows of xs."""
+
+    def f(w, xs):
+        return scan(lambda h, x: (h + product(x, w), None), start, xs)
+
+    return f
+
+
 @given(st.integers(1, 3 * MOST_ROWS), st.integers(1, 4), st.integers(1, 20))
 def test_few_rows_and_little_memory(rows, inner, columns):
     xs, w = np.ones((STEPS, rows, inner)), np.ones((inner, columns))
     few = rows <= MOST_ROWS and columns <= GROWTH * inner
-    f = lambda w, xs: lax.scan(lambda h, x: (h + np.sum(x @ w), None), 0.0, xs)[0]  # noqa: E731
+    f = total(lambda x, w: np.sum(x @ w))
     assert products(f, w, xs)[0] == few
-    np.testing.assert_allclose(f(w, xs), STEPS * rows * inner * columns)
+    np.testing.assert_allclose(f(w, xs)[0], STEPS * rows * inner * columns)
 
 
 def test_all_products_together_need_little_memory():
-    f = lambda w, xs: lax.scan(lambda h, x: (h + sum(np.sin(x @ (w * i)) for i in range(7)), None), XS[0], xs)[0]  # noqa: E731
-    assert products(f, W, XS)[0] == GROWTH
-    bytes_to_floats = lambda w, xs: lax.scan(lambda h, x: (h + x @ w, None), XS[0], xs)[0]  # noqa: E731
-    assert products(bytes_to_floats, W, np.ones((STEPS, SIZE), np.uint8))[0] == 0, "the rows would be converted"
+    many = total(lambda x, w: sum(np.sin(x @ (w * i)) for i in range(7)), XS[0])
+    assert products(many, W, XS)[0] == GROWTH
+    small = np.ones((STEPS, SIZE), np.uint8)
+    assert products(total(lambda x, w: x @ w, XS[0]), W, small)[0] == 0, "the rows would be converted"
 
 
 def test_what_is_written_twice_is_computed_once_and_what_nobody_reads_never():
-    def f(w, u, xs):
-        def step(h, x):
-            unused = x @ u  # noqa: F841
-            return h + np.tanh(x @ w) * np.tanh(x @ w), None
+    def product(x, factors):
+        w, u = factors
+        x @ u
+        return np.tanh(x @ w) * np.tanh(x @ w)
 
-        return lax.scan(step, XS[0], xs)[0]
-
-    assert products(f, W, U, XS)[0] == 1
-    (loop,) = [eqn.op for eqn in fg.make_graph(f)(W, U, XS).equations if isinstance(eqn.op, Scan)]
+    f = total(product, XS[0])
+    assert products(f, (W, U), XS)[0] == 1
+    (loop,) = [eqn.op for eqn in fg.make_graph(f)((W, U), XS).equations if isinstance(eqn.op, Scan)]
     assert sum(eqn.op.name == "tanh" for eqn in loop.body.equations) == 1
 
 
-def test_what_stays_in_the_loop():
-    h = np.zeros(SIZE)
-    computed = network(lambda x, w: np.sin(x) @ w)
-    assert products(computed, W, U, XS, h)[0] == 0, "it would be computed twice or need more memory"
-    kept = lambda w, xs: lax.scan(fg.checkpoint(lambda h, x: (h + x @ w, None)), h, xs)  # noqa: E731
-    assert products(kept, W, XS)[0] == 0, "what is checkpointed is computed again"
-    mapped = lambda w, xs: lax.map(lambda x: x @ w, xs)  # noqa: E731
-    assert products(mapped, W, XS)[0] == 0, "map needs memory for one row"
-    carried = lambda w, xs: lax.scan(lambda w, x: (w + x @ w, None), w, xs)  # noqa: E731
-    assert products(carried, W, XS)[0] == 0, "what changes from step to step is not shared"
-    outer = lambda w, xs: lax.scan(lambda h, x: (h + np.sum(np.tensordot(x, w, 0)), None), 0.0, xs)  # noqa: E731
-    assert products(outer, W[0], XS)[0] == 0, "nothing is summed"
-    squares = lambda xs: lax.scan(lambda h, x: (h + x @ x.T, None), np.zeros((2, 2)), xs)  # noqa: E731
-    assert products(squares, MATRICES)[0] == 0, "both factors are rows"
+def carried(w, xs):
+    return lax.scan(lambda w, x: (w + x @ w, None), w, xs)
+
+
+def checkpointed(f, start, xs):
+    return lax.scan(fg.checkpoint(f), start, xs)
+
+
+STAYING = {
+    "it would be computed twice or need more memory": (total(lambda x, w: np.sin(x) @ w, XS[0]), W, XS),
+    "what is checkpointed is computed again": (total(lambda x, w: x @ w, XS[0], checkpointed), W, XS),
+    "map needs memory for one row": (lambda w, xs: lax.map(lambda x: x @ w, xs), W, XS),
+    "what changes from step to step is not shared": (carried, W, XS),
+    "nothing is summed": (total(lambda x, w: np.sum(np.tensordot(x, w, 0))), W[0], XS),
+    "both factors are rows": (total(lambda x, w: x @ x.T, np.zeros((2, 2))), W, MATRICES),
+}
+
+
+@pytest.mark.parametrize("why", STAYING)
+def test_what_stays_in_the_loop(why):
+    f, w, xs = STAYING[why]
+    assert products(f, w, xs)[0] == 0
 
 
 def test_no_steps():

@@ -7,7 +7,8 @@ large as the result, and nothing is compared.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,26 +43,25 @@ class Spread:
 
     def extend(self, scales: Sequence[float]) -> None:
         """Runs with inputs that differ."""
-        self._compare(results_of(self.f, self._inputs(scale)) for scale in scales)
+        for scale in scales:
+            self._compare(results_of(self.f, self._inputs(scale)))
 
     def extend_inside(self, scales: Sequence[float]) -> None:
         """Runs with inputs and functions that differ."""
         graph = fg.make_graph(self.f)(*self.arguments)
-
-        def apply(op: Primitive, *inputs: Any) -> Any:
-            out = bind(op, *inputs)
-            return self._moved(out, scale) if cost_of(Equation(op, (), ())) >= FUNCTION else out
-
         for scale in scales:
-            inputs = self._inputs(scale)
-            self._compare([results_of(lambda *x: evaluate(graph, *x, apply=apply), inputs)])
+            run = partial(evaluate, graph, apply=partial(self._apply, scale))
+            self._compare(results_of(run, self._inputs(scale)))
 
-    def _compare(self, runs: Iterable[Sequence[Any]]) -> None:
-        for run in runs:
-            for size, x, y in zip(self.found, self.results, run, strict=True):
-                with np.errstate(all="ignore"):
-                    difference = np.abs(x.astype(np.float64) - y.astype(np.float64))
-                size[...] = np.fmax(size, np.where(np.isfinite(difference), difference, np.inf))
+    def _apply(self, scale: float, op: Primitive, *inputs: Any) -> Any:
+        out = bind(op, *inputs)
+        return self._moved(out, scale) if cost_of(Equation(op, (), ())) >= FUNCTION else out
+
+    def _compare(self, results: Sequence[Any]) -> None:
+        for size, x, y in zip(self.found, self.results, results, strict=True):
+            with np.errstate(all="ignore"):
+                difference = np.abs(x.astype(np.float64) - y.astype(np.float64))
+            size[...] = np.fmax(size, np.where(np.isfinite(difference), difference, np.inf))
 
     def _inputs(self, scale: float) -> list[Any]:
         return [self._moved(x, scale) for x in self.arguments]
