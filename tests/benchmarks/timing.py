@@ -10,13 +10,12 @@ from collections.abc import Callable, Mapping
 Run = Callable[[int], object]
 """Does its work as often as it is told, and returns when all of it is done."""
 
-PAUSE = 0.03  # seconds between runs, in which the idle threads of the library before stop spinning
-LONG_PAUSE = 0.12  # before each round, since those of OpenBLAS, which is last, spin for 0.11 s
+PAUSE = 0.12  # seconds between runs, in which the idle threads of the library before stop spinning (OpenBLAS: 0.11)
 WARM_UP = 0.02  # seconds of work after a pause, untimed: vector units run at half their speed for the first millisecond
 
 
 def in_turns(
-    runs: Mapping[str, Run], quick: bool = False, least: float = 0.01, budget: float = 4.0
+    runs: Mapping[str, Run], quick: bool = False, least: float = 0.01, budget: float = 5.0
 ) -> dict[str, float]:
     """The median seconds of one piece of work for each name.
 
@@ -29,12 +28,12 @@ def in_turns(
     single = {name: _estimate(run) for name, run in runs.items()}
     counts = {name: 1 if quick else max(1, math.ceil(least / t)) for name, t in single.items()}
     warm = {name: 0 if quick else int(WARM_UP / t) for name, t in single.items()}
-    round_time = LONG_PAUSE + sum((warm[name] + counts[name]) * single[name] + PAUSE for name in runs)
+    round_time = sum((warm[name] + counts[name]) * single[name] + PAUSE for name in runs)
     rounds = 1 if quick else min(41, max(5, int(budget / round_time)))
     times: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
-        for position, (name, run) in enumerate(runs.items()):
-            time.sleep(PAUSE if position else LONG_PAUSE)
+        for name, run in runs.items():
+            time.sleep(PAUSE)
             run(warm[name])
             times[name].append(timed(run, counts[name]))
     return {name: statistics.median(seen) for name, seen in times.items()}
