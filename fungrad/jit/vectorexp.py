@@ -90,19 +90,19 @@ class _Power:
 
     As two factors, because one may be beyond the range of exponents; multiplied one after the other, only the last
     multiplication rounds. Adding a large number rounds to an integer, which then stands in the low bits; with the bias
-    of the format added too, a shift makes it an exponent.
+    of the format added twice, each half is an exponent, once shifted.
     """
 
     def __init__(self, x: Number, factor: float, less: int = 0) -> None:
         """2**(k - less), if that is given."""
         b, form = x.b, x.format
         magic = x.lift(form.round_magic + 2 * form.bias - less)
-        half = x.times_plus(0.5 * factor, form.round_magic + form.bias)
         whole = x.times_plus(factor, magic)
+        half = b.lshr(whole.bits(), x.integer(1))
         shift = x.integer(form.mantissa)
         self.k = whole - magic
-        self._first = x.from_bits(b.shl(half.bits(), shift))
-        self._second = x.from_bits(b.shl(b.sub(whole.bits(), half.bits()), shift))
+        self._first = x.from_bits(b.shl(half, shift))
+        self._second = x.from_bits(b.shl(b.sub(whole.bits(), half), shift))
 
     def times(self, y: Number) -> Number:
         """y 2**k."""

@@ -162,10 +162,10 @@ def _reduce(x: Number, assume: Assume | None) -> tuple[Number, Number, ir.Value]
     return _reduce_moderate(a)
 
 
-def _sine(r: Number, low: Number) -> tuple[Number, Number]:
-    """sin(r + low) as r and the rest."""
+def _sine(r: Number, low: Number, last: int = 0) -> tuple[Number, Number]:
+    """sin(r + low) as r and the rest, with the last steps of the polynomial by Horner's rule."""
     z = r * r
-    return r, (z * r).times_plus(z.polynomial(_SINE[r.format]), low * (1.0 - 0.5 * z))
+    return r, (z * r).times_plus(z.polynomial(_SINE[r.format], last), low * (1.0 - 0.5 * z))
 
 
 def _cosine(r: Number, low: Number) -> tuple[Number, Number]:
@@ -206,13 +206,16 @@ def cos(x: Number, assume: Assume | None = None) -> Number:
 
 
 def tan(x: Number, assume: Assume | None = None) -> Number:
-    """sin / cos, or - cos / sin in odd quadrants, the quotient corrected by what rounding lost."""
+    """sin / cos, or - cos / sin in odd quadrants, the quotient corrected by what rounding lost.
+
+    Both are sums of two numbers, with what rounding lost of r**2 in the terms of lowest order, -r**3/6 and -r**2/2.
+    """
     r, low, quadrant = _reduce(x, assume)
     odd = _odd(x, quadrant)
-    sine, sine_low = _sine(r, low)
+    _, square_low = r.times_exactly(r)
+    sine, sine_low = _sine(r, square_low.times_plus(r * (-1 / 6), low), last=1)
     sine, sine_low = sine.add_smaller(sine_low)
     cosine, cosine_low = _cosine(r, low)
-    _, square_low = r.times_exactly(r)
     cosine, cosine_low = cosine.add_smaller(cosine_low - 0.5 * square_low)
     top, top_low = (-cosine).where(odd, sine), (-cosine_low).where(odd, sine_low)
     bottom, bottom_low = sine.where(odd, cosine), sine_low.where(odd, cosine_low)
