@@ -72,6 +72,7 @@ def library(
     text: Callable[[], tuple[str, list[str]]],
     find: Callable[[str], int | Library],
     phases: Phases,
+    finished: bool = False,
 ) -> tuple[Library, bool]:
     """The library of a module, and whether it came from the cache; if not, it is compiled and stored.
 
@@ -81,6 +82,7 @@ def library(
         text: makes the module in LLVM's language and the names it imports.
         find: where an imported name is.
         phases: where the time goes.
+        finished: whether the module is written as it is to run, see `compile_text`.
     """
     with LOCK:
         with phases.measure("cache look-up"):
@@ -97,7 +99,7 @@ def library(
         with phases.measure("writing LLVM"):
             source, names = text()
         with phases.measure("LLVM"):
-            code = compile_text(source)
+            code = compile_text(source, finished)
         imports = _imports(names, find, phases)
         with phases.measure("linking"):
             linked = Library(code, exports, imports)

@@ -46,28 +46,46 @@ def address_in(found: int | Library, name: str) -> int:
     return found if isinstance(found, int) else found.address(name)
 
 
-def compile_text(text: str) -> bytes:
-    """Optimized object code for this processor from a module in LLVM's language."""
+def compile_text(text: str, finished: bool = False) -> bytes:
+    """Object code for this processor from a module in LLVM's language.
+
+    Args:
+        text: the module.
+        finished: whether it is written as it is to run, with its loops, vectors and places in memory: then it is tidied
+            up only, which takes a fifth of the time.
+    """
     with LOCK:
-        return bytes(_target_machine().emit_object(_optimized(text)))
+        module = _module(text)
+        _tidy(module) if finished else _optimize(module)
+        return bytes(_target_machine().emit_object(module))
 
 
 def assembly_of(text: str) -> str:
     """The same code for reading."""
     with LOCK:
-        return str(_target_machine().emit_assembly(_optimized(text)))
+        module = _module(text)
+        _optimize(module)
+        return str(_target_machine().emit_assembly(module))
 
 
-def _optimized(text: str) -> Any:
-    target = _target_machine()
+def _module(text: str) -> Any:
     module = binding.parse_assembly(text)
-    module.triple, module.data_layout = binding.get_default_triple(), str(target.target_data)
+    module.triple, module.data_layout = binding.get_default_triple(), str(_target_machine().target_data)
+    return module
+
+
+def _optimize(module: Any) -> None:
     tuning = binding.create_pipeline_tuning_options(speed_level=3)
     tuning.loop_vectorization = tuning.slp_vectorization = True
     tuning.loop_unrolling = False  # takes up to a third of the time; docs/design/decisions.md
-    passes = binding.create_pass_builder(target, tuning)
+    passes = binding.create_pass_builder(_target_machine(), tuning)
     passes.getModulePassManager().run(module, passes)
-    return module
+
+
+def _tidy(module: Any) -> None:
+    passes = binding.create_new_module_pass_manager()
+    passes.add_instruction_combine_pass()
+    passes.run(module, binding.create_pass_builder(_target_machine(), binding.create_pipeline_tuning_options()))
 
 
 def processor() -> tuple[str, str, str]:

@@ -51,4 +51,4 @@ def _library(function: str) -> Any:
         b.ret(vectormath.apply(op, b, *defined.args))
         return str(module), [x for x in module.globals if symbols.is_external(x) and x != name]
 
-    return library(name, [name], text, symbols.find, Phases())[0]
+    return library(name, [name], text, symbols.find, Phases(), finished=True)[0]

@@ -49,4 +49,4 @@ def _made(name: str) -> Library:
         emit_product(ir.Function(module, product.type, name), product)
         return str(module), [x for x in module.globals if symbols.is_external(x) and x != name]
 
-    return library(name, [name], text, symbols.find, Phases())[0]
+    return library(name, [name], text, symbols.find, Phases(), finished=True)[0]

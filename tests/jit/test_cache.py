@@ -31,9 +31,9 @@ def compiled(monkeypatch):
     """The number of times LLVM has compiled, in a list."""
     count = [0]
 
-    def compile_text(text):
+    def compile_text(text, finished):
         count[0] += 1
-        return machine_code.compile_text(text)
+        return machine_code.compile_text(text, finished)
 
     monkeypatch.setattr(compiler, "compile_text", compile_text)
     return count
