@@ -53,7 +53,7 @@ STACK = 2**16  # bytes of copies that may be on the stack
 LINE = 64  # bytes of a line of a cache
 PIECE_WORK, MOST_WORK = 2**17, 2**27  # multiplications of a piece: microseconds, milliseconds
 PIECES, MOST_PIECES = 16, 64  # of most products, and of those whose pieces would else take more than the most work
-LARGE = 2**20  # multiplications of a product whose pieces have several panels
+LARGE = 2**20  # multiplications of a product whose pieces have several panels, if there are enough of them for four
 SPEED = 160  # bytes of multiplications in a nanosecond, about
 
 
@@ -113,7 +113,8 @@ def pieces(product: Product) -> Pieces:
     work = product.m * product.n * product.k
     tiles, panels = -(-product.m // ROWS), -(-product.n // (VECTORS * Vectors.width_of(product.dtype)))
     packs_a = product.transpose_a and product.k > NEAR and panels >= 8
-    most_rows, most_columns = tiles // 8, panels // (GROUP if work > LARGE else 1)
+    least_panels = max(1, min(GROUP, panels // 4)) if work > LARGE else 1
+    most_rows, most_columns = tiles // 8, panels // least_panels
     wanted = max(1, min(PIECES, work // PIECE_WORK), min(MOST_PIECES, work // MOST_WORK))
     rows = -(-tiles // PIECE_TILES)
     columns = max(1, min(most_columns, -(-wanted // rows)))
