@@ -224,20 +224,16 @@ def _form(graph: Graph) -> Any:
 
 def _memory(program: Program) -> Iterator[Memory]:
     for buffer in (*program.arguments, *program.tapes):
-        yield Memory(buffer.name, buffer.type, buffer.role, _bytes(buffer.type))
+        yield Memory(buffer.name, buffer.type, buffer.role, buffer.type.nbytes)
     needed = lifetimes(program)
     offsets, _ = arena_layout(program)
     placed: list[tuple[str, range]] = []
     for buffer, offset in offsets.items():
-        span = range(offset, offset + _bytes(buffer.type))
+        span = range(offset, offset + buffer.type.nbytes)
         shares = [name for name, other in placed if span.start < other.stop and other.start < span.stop]
         placed = [(name, x) for name, x in placed if not span.start <= x.start <= x.stop <= span.stop]
         placed.append((buffer.name, span))
         yield Memory(buffer.name, buffer.type, "temp", len(span), needed[buffer], offset, tuple(shares))
-
-
-def _bytes(type: ArrayType) -> int:
-    return type.size * type.dtype.itemsize
 
 
 def _products(statements: Sequence[Statement], where: str) -> Iterator[Product]:

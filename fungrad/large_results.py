@@ -36,7 +36,7 @@ _FREE: dict[int, _Block] = {}  # by identity, the longest unused first; its oper
 
 def maker(type: ArrayType) -> Callable[[], Any]:
     """What makes a large array of a type, with any numbers in it."""
-    return partial(_make, type, type.size * type.dtype.itemsize)
+    return partial(_make, type, type.nbytes)
 
 
 def owns_memory(x: Any) -> bool:

@@ -82,7 +82,7 @@ class ArrayKernel(Primitive):
         results = self.kernel.results(operands).types
         moving = [*(examples.has(i) for i in range(len(types))), *(True for _ in results)]
         every = (*operands, *results)
-        steps = [t.size * t.dtype.itemsize if moves else 0 for t, moves in zip(every, moving, strict=True)]
+        steps = [t.nbytes if moves else 0 for t, moves in zip(every, moving, strict=True)]
         return KernelCall(self.kernel, operands, results, examples.axes, layout_of(examples.count, steps, every))
 
     def infer(self, *types: ArrayType) -> Any:

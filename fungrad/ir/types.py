@@ -63,6 +63,10 @@ class ArrayType:
         return size
 
     @property
+    def nbytes(self) -> int:
+        return self.size * self.dtype.itemsize
+
+    @property
     def is_float(self) -> bool:
         """True where a derivative exists: f32 and f64."""
         return self.dtype.kind == "f"

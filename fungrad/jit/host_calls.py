@@ -81,5 +81,5 @@ def array_at(address: int | None, type: ArrayType) -> Any:
     """Memory as an array."""
     if not type.size or address is None:
         return np.empty(type.shape, type.dtype)
-    memory: Any = (ctypes.c_char * (type.size * type.dtype.itemsize)).from_address(address)
+    memory: Any = (ctypes.c_char * type.nbytes).from_address(address)
     return np.frombuffer(memory, type.dtype).reshape(type.shape)

@@ -225,7 +225,7 @@ class _Carry:
         type, statements = self.place.type, self.state.statements
         if may_overwrite(body, self.now, self.next):
             body[:] = replaced(body, {self.next: self.now})
-        elif counted is None or type.size * type.dtype.itemsize <= SMALL:
+        elif counted is None or type.nbytes <= SMALL:
             _copy(self.next, self.now, body)
         else:
             pair_type = array_type((2, *type.shape), type.dtype)

@@ -46,7 +46,7 @@ def arena_layout(program: Program) -> tuple[dict[Buffer, int], int]:
         while ends and ends[0][0] < first:
             _, *gap = ends.pop(0)
             _release(free, *gap)
-        length = -(-buffer.type.size * buffer.type.dtype.itemsize // ALIGNMENT) * ALIGNMENT
+        length = -(-buffer.type.nbytes // ALIGNMENT) * ALIGNMENT
         fitting = [gap for gap in free if gap[1] - gap[0] >= length]
         if fitting:
             start, end = min(fitting, key=lambda gap: gap[1] - gap[0])

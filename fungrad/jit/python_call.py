@@ -71,7 +71,7 @@ def native(plan: Plan, call: int) -> NativeCall:
     for position, ((type, number, donor, donated), shape) in enumerate(zip(leaves, shapes, strict=True)):
         kind = _KINDS[number] if number else ARRAY if type.shape else NUMPY_SCALAR
         scalar = 0 if kind == ARRAY else id(number or type.dtype.type)
-        size = type.size * type.dtype.itemsize
+        size = type.nbytes
         if donor is not None:
             kind, scalar = INPUT, donor
         elif position >= len(plan.inputs) and size >= LARGE:

@@ -19,7 +19,7 @@ from collections.abc import Sequence, Set
 from dataclasses import replace
 from typing import Any
 
-from fungrad.ir.graph import Const, Equation, Graph, Operand, Var
+from fungrad.ir.graph import Const, Equation, Graph, Operand
 from fungrad.passes.prune import prune
 from fungrad.passes.share import share
 from fungrad.primitives.contract import Dot
@@ -50,13 +50,13 @@ def products_ahead(
     moved: set[Operand] = set(rows)
     moves: list[Equation] = []
     products: list[Equation] = []
-    room = GROWTH * sum(map(_bytes, rows))
+    room = GROWTH * sum(x.type.nbytes for x in rows)
     for eqn in body.equations:
         if isinstance(eqn.op, _MOVES) and eqn.inputs[0] in moved:
             moves.append(eqn)
             moved.update(eqn.outputs)
-        elif isinstance(eqn.op, Dot) and _is_of_few_rows(eqn, eqn.op, moved, shared) and _bytes(eqn.output) <= room:
-            room -= _bytes(eqn.output)
+        elif isinstance(eqn.op, Dot) and _is_of_few_rows(eqn, eqn.op, moved, shared) and eqn.output.type.nbytes <= room:
+            room -= eqn.output.type.nbytes
             products.append(eqn)
     if not products:
         return body, list(xs)
@@ -79,7 +79,3 @@ def _is_of_few_rows(eqn: Equation, op: Dot, rows: Set[Operand], shared: Sequence
         return False
     summed = math.prod(eqn.inputs[0].type.shape[axis] for axis in op.contract_a)
     return of_rows[0].type.size <= MOST_ROWS * summed
-
-
-def _bytes(x: Var) -> int:
-    return x.type.size * x.type.dtype.itemsize
