@@ -15,6 +15,7 @@ from fungrad.trace import bind, trace
 from tests.jit.vectormath_errors import DOMAIN, EXACT, compiled, largest_error
 
 BOUND = 1.0  # ulp
+HARD = {"tan": (-0.763550325225854, 0.7684320426270367)}  # where few of millions of points were off by more
 DIVIDING = ("fmod", "remainder", "floor_divide")
 UNARY = [row for row in FUNCTIONS if len(ROWS[row].partials) == 1]
 BINARY = [row for row in FUNCTIONS if len(ROWS[row].partials) == 2]
@@ -36,7 +37,7 @@ def test_error_bound(row, dtype):
 def test_error_bound_at_many_points(row):
     """Against NumPy in extended precision, which is faster than mpmath."""
     rng = np.random.default_rng(2)
-    x = np.concatenate([rng.uniform(-w, w, 100_000) for w in (0.1, 1.2, 3.0, 40.0)])
+    x = np.concatenate([*(rng.uniform(-w, w, 100_000) for w in (0.1, 1.2, 3.0, 40.0)), HARD.get(row, ())])
     low, high = DOMAIN.get(row, (-np.inf, np.inf))
     x = x[(low < x) & (x < high)]
     args = [x] if row in UNARY else [np.abs(x), rng.permutation(x)]
