@@ -8,29 +8,42 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from threadpoolctl import ThreadpoolController
+
 from tests.benchmarks import perceptron, report
 from tests.benchmarks.comparison import EXPLANATION, Runs, comparison, step_runs
 from tests.benchmarks.limits import blas_products
 from tests.benchmarks.perceptron import NETWORKS, examples, parameters
 from tests.benchmarks.report import Options, section
+from tests.benchmarks.timing import Run
 
 STEPS = 100  # of an epoch
-PRODUCTS = "products alone"
+PRODUCTS, ON_ONE_THREAD = "products alone", "products, one thread"
 
 
 def step_case(sizes: list[int], batch: int) -> Runs:
     """A step a call."""
     state, data = parameters(sizes), examples(sizes, batch)
     runs = step_runs(perceptron.step, state, data, perceptron.step_by_hand)
-    return {**runs, PRODUCTS: blas_products(perceptron.products(sizes, batch))}
+    return {**runs, **products_alone(sizes, batch, 1)}
 
 
 def epoch_case(sizes: list[int], batch: int) -> Runs:
     """All steps in one call."""
     state, data = parameters(sizes), examples(sizes, batch, (STEPS,))
     runs = step_runs(perceptron.epoch, state, data, perceptron.epoch_by_hand)
-    products = blas_products(perceptron.products(sizes, batch))
-    return {**runs, PRODUCTS: lambda count: products(count * STEPS)}
+    return {**runs, **products_alone(sizes, batch, STEPS)}
+
+
+def products_alone(sizes: list[int], batch: int, steps: int) -> dict[str, Run]:
+    """The products of some steps, by BLAS with all its threads and with one: threads that wait can be far slower."""
+    run, pools = blas_products(perceptron.products(sizes, batch)), ThreadpoolController()
+
+    def on_one_thread(count: int) -> None:
+        with pools.limit(limits=1, user_api="blas"):
+            run(count * steps)
+
+    return {PRODUCTS: lambda count: run(count * steps), ON_ONE_THREAD: on_one_thread}
 
 
 CASES: dict[str, Callable[[], Runs]] = {
@@ -44,7 +57,7 @@ def main(options: Options) -> str:
     text = f"""
 A step is the gradient of a network of tanh layers with softmax cross-entropy and the new parameters, float32;
 {STEPS} steps are one call with a `scan` inside. "Products alone" are the matrix products of the step and nothing else,
-by SciPy's BLAS, with all its threads.
+by SciPy's BLAS, with all its threads and on one.
 
 {EXPLANATION}"""
     return section("Training of networks", text, comparison(CASES, options))
