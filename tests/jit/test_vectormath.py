@@ -115,7 +115,7 @@ def check_float32(row, f, args):
     with np.errstate(all="ignore"):
         exact = ROWS[row].function(*(x.astype(np.float64) for x in args))
         rounded = exact.astype(np.float32)
-        error = np.abs(found - exact) / np.spacing(np.abs(rounded)).astype(np.float64)
+        error = np.abs(found.astype(np.float64) - exact) / np.spacing(np.abs(rounded)).astype(np.float64)
     odd = ~np.isfinite(rounded)
     np.testing.assert_array_equal(found[odd], rounded[odd])
     assert np.all(error[~odd] <= BOUND), (row, float(error[~odd].max()), [x[~odd][error[~odd].argmax()] for x in args])
