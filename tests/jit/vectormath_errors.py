@@ -147,7 +147,6 @@ points across the range of each function, beside that of the NumPy this was meas
 
 nan, infinities, signed zeros, subnormal arguments and results are as NumPy's. `fmod`, `remainder` and `floor_divide`
 are exact as NumPy's. The suite also checks the float64 functions at 400,000 points each against extended precision.
-At a few points in millions the float64 tangent is off by more, up to 1.04 ulp.
 Every float32 argument of the functions of one argument, and 2**28 pairs for those of two, have been checked to be
 within 1 ulp of float64 by `python -m pytest -m fuzz tests/jit/test_vectormath.py` (a minute or more a function), which
 is to be run again where a formula changes.
