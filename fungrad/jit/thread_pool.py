@@ -5,6 +5,8 @@
 runs all rounds below `count` and returns when they are done. Who calls works too; the rounds are taken one by one, so
 whoever is late takes fewer, and the result depends on no thread, since rounds do not depend on each other.
 
+- The caller takes the first rounds that are left, and workers by turns the last and the first: so what a thread has in
+  its cache from the loop before is, as a rule, what it needs in the next.
 - A pool serves one caller at a time; another Python thread that comes meanwhile runs its rounds alone.
 - Workers wait `SPIN` in a busy loop, since the next rounds of a program come after microseconds, and then sleep. To
   wake one costs more than a small piece of work is worth, so it is only done when enough `work` has been asked for.
@@ -45,13 +47,14 @@ FORGIVING = 50_000_000  # nanoseconds after which a rest is half as long
 # words of the state, by cache line
 BUSY = 0
 LEFT = 8  # rounds nobody has taken
-ROUND, TABLE, COUNT, HELPERS = 16, 17, 18, 19  # of the rounds; how many workers may help
+ROUND, TABLE, HELPERS = 16, 17, 18  # of the rounds; how many workers may help
 DONE = 24  # rounds that workers have completed
 SLEEPING = 32
 STARTED, DEBT, RESTING, REST = 40, 41, 42, 43  # workers; work that was done alone; until when, and how long
 CALLER = 44  # its core
 MUTEX, WAKE = 48, 64
-WORDS = 80
+FIRST, LAST = 80, 88  # of the rounds nobody has taken
+WORDS = 96
 CORES = 128  # bytes of a set of cores
 
 _STATE = "fungrad_pool_state"
@@ -113,10 +116,12 @@ class _Pool(SharedWords):
         self.call("pthread_cond_init", self.at(WAKE), I64(0))
         self.b.ret_void()
 
-    def take_rounds(self, taken: Callable[[], Any]) -> None:
-        """Take rounds and run them until there are none. What they are is read after taking one: until it is done,
-        nobody changes it."""
+    def take_rounds(self, taken: Callable[[], Any], from_last: ir.Value) -> None:
+        """Take rounds, from the last or from the first on, and run them until there are none. What and which they are
+        is read after taking one: until it is done, nobody but takers changes it."""
         b = self.b
+        end = b.inttoptr(b.select(from_last, self.at(LAST), self.at(FIRST)), I64.as_pointer())
+        inwards = b.select(from_last, I64(-1), I64(1))
 
         def step() -> ir.Value:
             left = self.load(LEFT)
@@ -125,7 +130,8 @@ class _Pool(SharedWords):
                 mine = self.exchanged(LEFT, left, b.sub(left, I64(1)))
                 with b.if_then(mine):
                     round = b.inttoptr(self.load(ROUND), _ROUND.as_pointer())
-                    b.call(round, [self.load(TABLE), b.sub(self.load(COUNT), left)])
+                    index = b.atomic_rmw("add", end, inwards, "seq_cst")
+                    b.call(round, [self.load(TABLE), index])
                     taken()
             return none
 
@@ -143,7 +149,7 @@ class _Pool(SharedWords):
 
         def forever() -> ir.Value:
             with b.if_then(b.icmp_unsigned("<", number, self.load(HELPERS))):
-                self.take_rounds(completed)
+                self.take_rounds(completed, from_last=b.not_(b.trunc(number, I1)))
             with b.if_then(b.icmp_unsigned("==", b.load(idle_since), I64(0))):
                 b.store(self.now(), idle_since)
             self.spin_until(lambda: b.icmp_unsigned("!=", self.load(LEFT), I64(0)), 64)
@@ -219,8 +225,10 @@ class _Pool(SharedWords):
         b.branch(together)
 
         b.position_at_end(together)
-        for word, value in ((ROUND, round), (TABLE, table), (COUNT, count), (HELPERS, helpers), (DONE, I64(0))):
+        for word, value in ((ROUND, round), (TABLE, table), (HELPERS, helpers), (DONE, I64(0))):
             self.store(word, value)
+        self.store(FIRST, 0)
+        self.store(LAST, b.sub(count, I64(1)))
         self.store(LEFT, count)
         with b.if_then(self.too_few_awake(helpers), likely=False):
             if sys.platform == "linux":
@@ -229,7 +237,7 @@ class _Pool(SharedWords):
             self.call("pthread_cond_broadcast", self.at(WAKE))
             self.call("pthread_mutex_unlock", self.at(MUTEX))
         b.store(I64(0), mine)
-        self.take_rounds(lambda: b.store(b.add(b.load(mine), I64(1)), mine))
+        self.take_rounds(lambda: b.store(b.add(b.load(mine), I64(1)), mine), from_last=I1(0))
         self.wait(begin, b.load(mine), count)
         self.store(BUSY, 0)
         b.ret_void()
