@@ -32,7 +32,7 @@ from llvmlite import ir
 
 from fungrad.compilation import Phases
 from fungrad.jit.c_library import libc_address
-from fungrad.jit.llvm_types import I1, I8, I32, I64
+from fungrad.jit.llvm_types import I1, I32, I64
 from fungrad.jit.shared_words import FUNCTIONS, VOID, SharedWords
 
 RUN, RESET = "fungrad_pool_run", "fungrad_pool_reset"
@@ -106,7 +106,7 @@ class _Pool(SharedWords):
 
     def __init__(self, function: ir.Function) -> None:
         super().__init__(function, _STATE)
-        self.cores = [self.b.alloca(ir.ArrayType(I64, CORES // 8)) for _ in range(2)]
+        self.cores = [self.b.alloca(ir.IntType(8 * CORES)) for _ in range(3)]  # allowed, without one, and later
 
     def reset(self) -> None:
         """An empty pool."""
@@ -163,33 +163,56 @@ class _Pool(SharedWords):
         b.ret(I64(0))
 
     def sleep(self) -> None:
-        """Until there are rounds to take."""
+        """Until a caller wakes the workers, whose rounds may be done by then: more of them will come.
+
+        The system likes to wake a thread on the core of who wakes it, and leaves it there for milliseconds.
+        """
         b = self.b
+        self.avoid(self.load(CALLER))
         self.call("pthread_mutex_lock", self.at(MUTEX))
         self.add(SLEEPING, 1)
-        self.while_(
-            lambda: b.icmp_unsigned("==", self.load(LEFT), I64(0)),
-            lambda: self.call("pthread_cond_wait", self.at(WAKE), self.at(MUTEX)),
-        )
+        with b.if_then(b.icmp_unsigned("==", self.load(LEFT), I64(0))):
+            self.call("pthread_cond_wait", self.at(WAKE), self.at(MUTEX))
         self.add(SLEEPING, -1)
         self.call("pthread_mutex_unlock", self.at(MUTEX))
-        if sys.platform == "linux":
-            self.move_away()
+        self.avoid_no_more()
+        here = self.core()
+        with b.if_then(b.icmp_signed("==", here, self.load(CALLER)), likely=False):
+            self.avoid(here)
+            self.avoid_no_more()
 
-    def move_away(self) -> None:
-        """Leave the core of the caller, where the system likes to wake a thread and leaves it for milliseconds."""
-        b = self.b
-        before, without = (b.bitcast(self.cores[i], I8.as_pointer()) for i in (0, 1))
-        here = self.call("sched_getcpu")
-        with b.if_then(b.icmp_signed("==", b.sext(here, I64), self.load(CALLER)), likely=False):
-            addresses = [b.ptrtoint(cores, I64) for cores in (before, without)]
-            failed = [self.call("sched_getaffinity", I32(0), I64(CORES), x) for x in addresses]
-            with b.if_then(b.icmp_signed("==", b.or_(*failed), I32(0))):
-                place = b.gep(without, [b.sext(b.sdiv(here, I32(8)), I64)])
-                bit = b.shl(I8(1), b.trunc(b.srem(here, I32(8)), I8))
-                b.store(b.and_(b.load(place, typ=I8), b.not_(bit)), place)
-                for x in reversed(addresses):  # the first fails, and changes nothing, if there is no other core
-                    self.call("sched_setaffinity", I32(0), I64(CORES), x)
+    def core(self) -> ir.Value:
+        """The core this runs on; -1 if the system does not tell."""
+        return self.b.sext(self.call("sched_getcpu"), I64) if sys.platform == "linux" else I64(-1)
+
+    def avoid(self, core: ir.Value) -> None:
+        """Run on other cores only, if the system lets threads choose and there are any."""
+        b, (allowed, others, _) = self.b, self.cores
+        with b.if_then(b.and_(self.read_allowed(allowed), b.icmp_signed(">=", core, I64(0)))):
+            b.store(b.load(allowed), others)
+            place = b.gep(b.bitcast(others, I64.as_pointer()), [b.lshr(core, I64(6))], source_etype=I64)
+            bit = b.shl(I64(1), b.and_(core, I64(63)))
+            b.store(b.and_(b.load(place, typ=I64), b.not_(bit)), place)
+            self.allow(others)
+
+    def avoid_no_more(self) -> None:
+        """Undo that, unless someone else has chosen the cores meanwhile."""
+        b, (allowed, others, now) = self.b, self.cores
+        known = self.read_allowed(now)
+        with b.if_then(b.and_(known, b.icmp_unsigned("==", b.load(now), b.load(others)))):
+            self.allow(allowed)
+
+    def read_allowed(self, cores: ir.Value) -> ir.Value:
+        """Which cores this thread may run on; whether the system tells."""
+        if sys.platform != "linux":
+            return I1(0)
+        failed = self.call("sched_getaffinity", I32(0), I64(CORES), self.b.ptrtoint(cores, I64))
+        return self.b.icmp_signed("==", failed, I32(0))
+
+    def allow(self, cores: ir.Value) -> None:
+        """Let this thread run on these cores only; nothing changes if there are none."""
+        if sys.platform == "linux":
+            self.call("sched_setaffinity", I32(0), I64(CORES), self.b.ptrtoint(cores, I64))
 
     def run(self, work: ir.Function) -> None:
         b = self.b
@@ -231,8 +254,7 @@ class _Pool(SharedWords):
         self.store(LAST, b.sub(count, I64(1)))
         self.store(LEFT, count)
         with b.if_then(self.too_few_awake(helpers), likely=False):
-            if sys.platform == "linux":
-                self.store(CALLER, b.sext(self.call("sched_getcpu"), I64))
+            self.store(CALLER, self.core())
             self.call("pthread_mutex_lock", self.at(MUTEX))
             self.call("pthread_cond_broadcast", self.at(WAKE))
             self.call("pthread_mutex_unlock", self.at(MUTEX))
