@@ -109,14 +109,15 @@ def main(options: Options) -> str:
             progress(f"{name:60} {'   '.join(f'{c} {x.slower:.1f}' for c, x in found.items())}")
             times = [seconds(found[FUNGRAD].idle), seconds(found[FUNGRAD].busy)]
             used = [ratio(found[c].processors) for c in (FUNGRAD, BEST)]
-            rows.append([name, *times, *(ratio(found[c].slower) for c in COLUMNS), *used])
+            ahead = ratio(min(found[c].busy for c in (PLAIN, BEST)) / found[FUNGRAD].busy)
+            rows.append([name, *times, ahead, *(ratio(found[c].slower) for c in COLUMNS), *used])
     finally:
         neighbours.end()
     text = f"""
-Median times of fungrad alone and while {BUSY} processes compute without end, and by what factor each library got
-slower; and how many processors each used alone. With as many processors as neighbours, a fair share is half of each:
-who used both gets 2.0 times slower at best, who used one and a half 1.5 times."""
-    head = ["case", "fungrad, idle", "fungrad, busy", *(f"{c}, times slower" for c in COLUMNS)]
+Median times of fungrad alone and while {BUSY} processes compute without end; how far ahead it is of JAX then; by what
+factor each library got slower; and how many processors each used alone. With as many processors as neighbours, a fair
+share is half of each: who used both gets 2.0 times slower at best, who used one and a half 1.5 times."""
+    head = ["case", "fungrad, idle", "fungrad, busy", "JAX / fungrad, busy", *(f"{c}, times slower" for c in COLUMNS)]
     head += [f"processors used by {c}" for c in (FUNGRAD, BEST)]
     return section("Beside busy processes", text, table(head, rows))
 
