@@ -241,6 +241,7 @@ class _Pool(SharedWords):
             with b.if_then(b.not_(worth)):
                 self.store(BUSY, 0)
                 b.branch(alone)
+            self.store(CALLER, self.core())
             self.while_(
                 lambda: b.icmp_signed("<", self.load(STARTED), helpers),
                 lambda: self.start(work, created),
@@ -254,7 +255,6 @@ class _Pool(SharedWords):
         self.store(LAST, b.sub(count, I64(1)))
         self.store(LEFT, count)
         with b.if_then(self.too_few_awake(helpers), likely=False):
-            self.store(CALLER, self.core())
             self.call("pthread_mutex_lock", self.at(MUTEX))
             self.call("pthread_cond_broadcast", self.at(WAKE))
             self.call("pthread_mutex_unlock", self.at(MUTEX))
