@@ -66,18 +66,24 @@ def _waves(dtype: Any) -> Bounded:
     return Bounded(_call(gradient, x), functions, "its four elementary functions, to 1 ulp, and a result")
 
 
-def _rosenbrock() -> Bounded:
+def _rosenbrock(part: Callable[[Any], Any], what: str) -> Bounded:
     x = problems.normal(100_000)
     gradient = fg.grad(problems.rosenbrock(peers.ours()))
+    return Bounded(_call(gradient, x), _call(part, x), what)
 
+
+def _rosenbrock_arithmetic() -> Bounded:
     def operations(x: Any) -> Any:
         total = x
         for _ in range(STRICT // 2):
             total = total * x + 0.5
         return total
 
-    what = f"{STRICT} multiplications and additions of each number, and a result"
-    return Bounded(_call(gradient, x), _call(operations, x), what)
+    return _rosenbrock(operations, f"{STRICT} multiplications and additions of each number, and a result")
+
+
+def _rosenbrock_traffic() -> Bounded:
+    return _rosenbrock(lambda x: x + 1.0, "to read each number and to write a result, x + 1")
 
 
 def _recurrent() -> Bounded:
@@ -108,22 +114,23 @@ def _new_program() -> Bounded:
     )
 
 
-CASES: dict[str, Callable[[], Bounded]] = {
-    f"{scalar_network.STEPS:,} steps of the network of three numbers": _scalar_network,
-    f"{networks.STEPS} steps of {LARGE}": _large_network,
-    "sum(tanh(sin(x) exp(-x x))), n = 5,000,000, float32": lambda: _waves(np.float32),
-    "sum(tanh(sin(x) exp(-x x))), n = 5,000,000, float64": lambda: _waves(np.float64),
-    "Rosenbrock's function, n = 100,000, float64": _rosenbrock,
-    "recurrent network, 200 steps, 64 wide, batch 32, float32": _recurrent,
-    "new program: ten elementwise operations": _new_program,
-}
+CASES: list[tuple[str, Callable[[], Bounded]]] = [
+    (f"{scalar_network.STEPS:,} steps of the network of three numbers", _scalar_network),
+    (f"{networks.STEPS} steps of {LARGE}", _large_network),
+    ("sum(tanh(sin(x) exp(-x x))), n = 5,000,000, float32", lambda: _waves(np.float32)),
+    ("sum(tanh(sin(x) exp(-x x))), n = 5,000,000, float64", lambda: _waves(np.float64)),
+    ("Rosenbrock's function, n = 100,000, float64", _rosenbrock_arithmetic),
+    ("Rosenbrock's function, n = 100,000, float64", _rosenbrock_traffic),
+    ("recurrent network, 200 steps, 64 wide, batch 32, float32", _recurrent),
+    ("new program: ten elementwise operations", _new_program),
+]
 
 
 def main(options: Options) -> str:
     """The section of the page."""
     os.environ["FUNGRAD_CACHE"] = "0"
     rows = []
-    for name, make in CASES.items():
+    for name, make in CASES:
         if options.wants(name):
             bounded = make()
             times = in_turns({"case": bounded.case, "bound": bounded.bound}, options.quick)
