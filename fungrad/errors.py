@@ -77,6 +77,10 @@ class SingularMatrixError(FungradError, np.linalg.LinAlgError):
     """A linear system without a solution, or an inverse of a matrix that has none."""
 
 
+class NoConvergenceError(FungradError, np.linalg.LinAlgError):
+    """A matrix whose eigenvalues or singular values LAPACK did not find, such as one with nan."""
+
+
 class MissingPackageError(FungradError, ImportError):
     """An optional package is needed that is not installed."""
 

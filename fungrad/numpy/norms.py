@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fungrad.errors import ArgumentError, UnsupportedError
+from fungrad.errors import ArgumentError
 from fungrad.numpy.registry import implements
 from fungrad.numpy.shaping import axes_in, axis_order
 from fungrad.numpy.ufuncs import as_float
@@ -71,12 +71,17 @@ def _vector_norm(x: Any, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any
 def _matrix_norm(x: Any, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
     if ord is None or ord == "fro":
         return _euclidean(x, axes, keepdims)
-    if ord not in (1, -1, np.inf, -np.inf):
-        raise UnsupportedError(
-            f"np.linalg.norm: the matrix norm ord={ord!r} needs singular values, which cannot be traced yet, at "
-            f"{user_line()}. Use 'fro', 1 or np.inf."
-        )
     rows, columns = axes
+    if ord in (2, -2, "nuc"):
+        values = np.linalg.svd(np.moveaxis(x, axes, (-2, -1)), compute_uv=False)
+        combine: Any = {2: np.max, -2: np.min, "nuc": np.sum}[ord]
+        result = combine(values, axis=-1)
+        return reshape(result, kept_shape(x.shape, axes)) if keepdims else result
+    if ord not in (1, -1, np.inf, -np.inf):
+        raise ArgumentError(
+            f"np.linalg.norm: ord must be 'fro', 'nuc', 1, -1, 2, -2, inf or -inf for matrices, got {ord!r}, at "
+            f"{user_line()}."
+        )
     summed, compared = (rows, columns) if abs(ord) == 1 else (columns, rows)
     totals = np.sum(np.abs(x), axis=summed, keepdims=True)
     extreme = np.max if ord > 0 else np.min

@@ -19,7 +19,8 @@ from fungrad.numpy import (
     updates,
     views,
 )
-from fungrad.numpy import joining as _joining  # noqa: F401  (registers its functions, as do the following)
+from fungrad.numpy import factorizations as _factorizations  # noqa: F401  (registers its functions, as do the following)
+from fungrad.numpy import joining as _joining  # noqa: F401
 from fungrad.numpy import linear_algebra as _linear_algebra  # noqa: F401
 from fungrad.numpy import norms as _norms  # noqa: F401
 from fungrad.numpy import selection as _selection  # noqa: F401

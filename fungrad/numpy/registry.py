@@ -94,9 +94,9 @@ def unsupported(function: Any) -> UnsupportedError:
     prefix = "np." if module == "numpy" else module.replace("numpy", "np", 1) + "."
     if module.startswith(("numpy.linalg", "numpy.fft")):
         return UnsupportedError(
-            f"{prefix}{name} cannot be traced, at {user_line()}. Of np.linalg there are products, norms, solve, inv, "
-            "det, slogdet and cholesky, of np.fft nothing yet. If no derivative is needed, compute it on plain arrays "
-            "outside the transformed function."
+            f"{prefix}{name} cannot be traced, at {user_line()}. Of np.linalg there are products, norms, solve, lstsq, "
+            "inv, pinv, det, slogdet, cholesky, qr, svd and eigh, of np.fft nothing yet. If no derivative is needed, "
+            "compute it on plain arrays outside the transformed function."
         )
     near = difflib.get_close_matches(name, sorted({f.__name__ for f in FUNCTIONS}), 3)
     instead = _INSTEAD.get(name) or (f"Near names that can: {', '.join(near)}." if near else "")

@@ -100,18 +100,18 @@ class Cholesky(MatrixFunction):
 
     def pullback(self, ct: Value, a: Value, out: Value) -> Value:
         solve = TriangularSolve(lower=True, transposed=True)
-        inner = _phi(np.matmul(flipped(out), ct))
+        inner = half_triangle(np.matmul(flipped(out), ct))
         half = bind(solve, out, inner + flipped(inner))
-        return _phi(bind(solve, out, flipped(half)))
+        return half_triangle(bind(solve, out, flipped(half)))
 
     def pushforward(self, t: Value, a: Value, out: Value) -> Value:
         solve = TriangularSolve(lower=True)
-        lower = _phi(t)
+        lower = half_triangle(t)
         half = bind(solve, out, lower + flipped(lower))
-        return np.matmul(out, _phi(bind(solve, out, flipped(half))))
+        return np.matmul(out, half_triangle(bind(solve, out, flipped(half))))
 
 
-def _phi(x: Value) -> Value:
+def half_triangle(x: Value) -> Value:
     """The lower triangle with half the diagonal."""
     n = x.shape[-1]
     return x * ((np.tri(n, dtype=x.dtype) + np.tri(n, k=-1, dtype=x.dtype)) / 2)

@@ -78,7 +78,13 @@ def test_hessian_of_twenty_variables(jax):  # noqa: F811
         check_equal(hessian(x), expected)
 
 
-@pytest.mark.parametrize("name", ["cholesky", "inv", "det", "slogdet", "solve", "triangular_solve"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("cholesky", "inv", "det", "slogdet", "solve", "triangular_solve", "eigh", "eigvalsh", "svd", "svd of tall"),
+        *("svdvals", "qr", "pinv", "lstsq", "norm 2", "nuclear norm"),
+    ],
+)
 def test_functions_of_matrices(name, jax):  # noqa: F811
     rng = np.random.default_rng(4)
     a, b = rng.normal(size=(3, 4, 4)), rng.normal(size=(3, 2, 4))
@@ -91,6 +97,16 @@ def test_functions_of_matrices(name, jax):  # noqa: F811
             "slogdet": lambda a, b: np.linalg.slogdet(a)[1],
             "solve": lambda a, b: np.linalg.solve(a, np.swapaxes(b, 1, 2)),
             "triangular_solve": lambda a, b: linalg.triangular_solve(a, b, lower=True, transpose_a=True),
+            "eigh": lambda a, b: np.abs(np.linalg.eigh(a + np.swapaxes(a, 1, 2))[1]),  # whose signs are LAPACK's
+            "eigvalsh": lambda a, b: np.linalg.eigvalsh(a + np.swapaxes(a, 1, 2)),
+            "svd": lambda a, b: np.abs(np.linalg.svd(a)[0]) + np.abs(np.linalg.svd(a)[2]),
+            "svd of tall": lambda a, b: np.abs(np.linalg.svd(np.swapaxes(b, 1, 2), full_matrices=False)[0]),
+            "svdvals": lambda a, b: np.linalg.svd(b, compute_uv=False),
+            "qr": lambda a, b: np.abs(np.linalg.qr(np.swapaxes(b, 1, 2))[0]) + np.abs(np.linalg.qr(a)[1])[:, :, :2],
+            "pinv": lambda a, b: np.linalg.pinv(b),
+            "lstsq": lambda a, b: np.linalg.lstsq(b[0].T, a[0])[0],
+            "norm 2": lambda a, b: np.linalg.norm(b, 2, axis=(1, 2)),
+            "nuclear norm": lambda a, b: np.linalg.norm(b, "nuc", axis=(1, 2)),
         }
         return lambda a, b: np.sum(np.sin(functions[name](a, b)) * 0.3)
 

@@ -9,7 +9,14 @@ import scipy.linalg
 
 import fungrad as fg
 from fungrad import lax
-from fungrad.errors import ArgumentError, NotPositiveDefiniteError, ShapeError, SingularMatrixError
+from fungrad.errors import (
+    ArgumentError,
+    NoConvergenceError,
+    NotPositiveDefiniteError,
+    ShapeError,
+    SingularMatrixError,
+    UnsupportedError,
+)
 from tests.support.compositions import check_same
 
 RNG = np.random.default_rng(3)
@@ -65,6 +72,40 @@ def triangle(a, lower=True, unit=False):
     return t + np.eye(3) if unit else t
 
 
+def power_series(a):
+    """exp(a)."""
+    total = term = np.eye(a.shape[0])
+    for k in range(1, 40):
+        term = term @ a / k
+        total = total + term
+    return total
+
+
+def of_eigenvalues(f, a):
+    w, v = np.linalg.eigh(a)
+    return (v * f(w)) @ v.T
+
+
+def cubed_by_svd(a):
+    u, s, vt = np.linalg.svd(a, full_matrices=False)
+    return (u * s[..., None, :] ** 3) @ vt
+
+
+def projected_by_qr(a):
+    q, r = np.linalg.qr(a)
+    return q @ q.T, r.T @ r
+
+
+def largest_of_two(a):
+    """The larger eigenvalue of a symmetric matrix of two rows."""
+    middle, determinant = (a[0, 0] + a[1, 1]) / 2, a[0, 0] * a[1, 1] - a[0, 1] * a[1, 0]
+    return middle + np.sqrt(middle**2 - determinant)
+
+
+def normal_equations(a, b):
+    return textbook_solve(a.T @ a, a.T @ b)
+
+
 def each(f):
     """`f` of each of a stack, by a loop."""
     return lambda *stacks: np.stack([f(*xs) for xs in zip(*stacks, strict=True)])
@@ -110,6 +151,48 @@ CASES = {
         lambda a, b: textbook_solve(triangle(a, lower=False).T, b).T,
         (A, B),
     ),
+    "eigh": (
+        lambda a: of_eigenvalues(np.exp, (a + a.T) / 4),
+        lambda a: power_series((a + a.T) / 4),
+        (A,),
+    ),
+    "eigh, upper": (
+        lambda a: np.linalg.eigh(a, "U").eigenvalues[2] + np.linalg.eigvalsh(a, "u")[0],
+        lambda a: np.linalg.eigvalsh(a.T)[2] + np.linalg.eigvalsh(a.T)[0],
+        (SPD + np.tril(A, -1) / 9,),
+    ),
+    "svd, tall": (cubed_by_svd, lambda a: a @ a.T @ a, (B,)),
+    "svd, wide stack": (cubed_by_svd, each(lambda a: a @ a.T @ a), (STACK[:, :2],)),
+    "svdvals": (
+        lambda a: np.sum(np.linalg.svdvals(a) ** 4),
+        lambda a: np.sum((a @ a.T) ** 2),
+        (B,),
+    ),
+    "qr, tall": (projected_by_qr, lambda a: (a @ normal_equations(a, np.eye(3)), a.T @ a), (B,)),
+    "qr, wide": (
+        lambda a: np.linalg.qr(a)[0] @ np.linalg.qr(a, "r"),
+        lambda a: 1.0 * a,
+        (B.T,),
+    ),
+    "pinv, tall": (np.linalg.pinv, lambda a: normal_equations(a, np.eye(3)), (B,)),
+    "pinv, wide": (np.linalg.pinv, lambda a: normal_equations(a.T, np.eye(3)).T, (B.T,)),
+    "lstsq": (lambda a, b: np.linalg.lstsq(a, b)[0], normal_equations, (B, A)),
+    "lstsq, one vector": (
+        lambda a, b: np.linalg.lstsq(a, b)[:2],
+        lambda a, b: (
+            normal_equations(a, b[:, None])[:, 0],
+            np.sum((b[:, None] - a @ normal_equations(a, b[:, None])) ** 2, axis=0),
+        ),
+        (B, A[0]),
+    ),
+    "norms of singular values": (
+        lambda a: np.linalg.norm(a, 2) * np.linalg.norm(a, -2) * np.linalg.cond(a) / np.linalg.norm(a, "nuc"),
+        lambda a: (
+            largest_of_two(a.T @ a)
+            / (np.sqrt(largest_of_two(a.T @ a)) + np.sqrt(textbook_det(a.T @ a) / largest_of_two(a.T @ a)))
+        ),
+        (B,),
+    ),
     "cho_solve": (
         lambda a, b: lax.linalg.cho_solve((np.linalg.cholesky(a + a.T), True), b),
         lambda a, b: textbook_solve(a + a.T, b),
@@ -118,10 +201,13 @@ CASES = {
 }
 
 
+SECOND = ("cholesky", "solve", "det", "eigh", "svd, tall", "qr, tall", "pinv, wide")  # derivatives too
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_functions_of_matrices(name):
     f, textbook, args = CASES[name]
-    check_same(f, textbook, args, order=2 if name in ("cholesky", "solve", "det") else 1)
+    check_same(f, textbook, args, order=2 if name in SECOND else 1)
 
 
 # -- determinants of singular matrices ---------------------------------------------------------------------------------
@@ -147,6 +233,35 @@ def test_determinants_of_extreme_matrices():
     assert logdet == -np.inf
     sign, logdet = fg.jit(lambda a: np.linalg.slogdet(a))(1e-3 * np.eye(200))  # whose determinant is 0 to rounding
     assert (sign, round(float(logdet), 6)) == (1, round(200 * math.log(1e-3), 6))
+
+
+# -- equal eigenvalues and singular values -----------------------------------------------------------------------------
+
+
+def test_equal_eigenvalues_have_a_derivative_and_their_vectors_have_none():
+    """Of a sum, which does not depend on the order; no warnings."""
+    for f, expected in ((lambda a: np.sum(np.linalg.eigvalsh(a) ** 2), 2 * np.eye(3)), (np.linalg.norm, None)):
+        for g in (fg.grad(f), fg.jit(fg.grad(f))):
+            np.testing.assert_allclose(g(np.eye(3)), np.eye(3) / math.sqrt(3) if expected is None else expected)
+    np.testing.assert_allclose(fg.grad(lambda a: np.linalg.norm(a, "nuc"))(2 * np.eye(3)), np.eye(3), atol=1e-15)
+    tangent = fg.jvp(np.linalg.eigvalsh, (np.eye(3),), (np.diag([1.0, 2.0, 3.0]),))[1]
+    np.testing.assert_allclose(tangent, [1.0, 2.0, 3.0])
+    for f in (lambda a: np.sum(np.linalg.eigh(a)[1]), lambda a: np.sum(np.linalg.svd(a)[0])):
+        assert np.isnan(fg.grad(f)(np.eye(2))).any()
+
+
+def test_a_system_with_equal_singular_values_has_a_derivative():
+    b = np.array([1.0, 2.0, 3.0])
+    gradient = fg.grad(lambda a: np.sum(np.linalg.lstsq(a, b)[0]))(np.eye(3)[:, :2])
+    np.testing.assert_allclose(gradient, [[-1.0, -2.0], [-1.0, -2.0], [3.0, 3.0]], atol=1e-12)
+
+
+def test_rank_of_traced_matrices():
+    for f in (np.linalg.matrix_rank, lambda a: np.linalg.matrix_rank(a, 0.5), lambda a: np.linalg.lstsq(a, B)[2]):
+        for a in (SINGULAR, A, 0.0 * A):
+            assert fg.jit(f)(a) == f(a)
+    np.testing.assert_array_equal(fg.jit(np.linalg.matrix_rank)(STACK), np.linalg.matrix_rank(STACK))
+    assert fg.jit(np.linalg.matrix_rank)(np.zeros(3)) == 0
 
 
 # -- triangular systems ------------------------------------------------------------------------------------------------
@@ -248,6 +363,13 @@ def test_matrices_without_an_answer(transform):
         "is singular, with a zero on its diagonal",
         "triangular_solve",
     )
+    for f, problem, name in (
+        (lambda a: np.linalg.eigvalsh(a), "has eigenvalues that were not found", "eigh"),
+        (lambda a: np.linalg.svdvals(a), "has singular values that were not found", "svd"),
+        (lambda a: np.linalg.pinv(a), "has singular values that were not found", "pseudoinverse"),
+    ):
+        with pytest.raises(NoConvergenceError, match=rf"^{name}: {which} {problem}, at .*test_linear_algebra.py:\d+: "):
+            transform(f)(stack(np.full((3, 3), np.nan)))
 
 
 def test_an_example_that_does_not_take_a_branch_is_not_factorized():
@@ -268,6 +390,25 @@ def test_an_example_that_does_not_take_a_branch_is_not_factorized():
     [
         (lambda x: np.linalg.inv(x), ShapeError, r"np.linalg.inv needs square matrices .*, got shape \(3, 2\), at "),
         (lambda x: np.linalg.det(x[0]), ShapeError, r"np.linalg.det needs square matrices .*, got shape \(2,\)"),
+        (lambda x: np.linalg.eigh(x), ShapeError, r"np.linalg.eigh needs square matrices .*, got shape \(3, 2\)"),
+        (lambda x: np.linalg.eigvalsh(x[:2], "l2"), ArgumentError, "UPLO must be 'L' or 'U', got 'l2'"),
+        (
+            lambda x: np.linalg.svd(x),
+            UnsupportedError,
+            r"full_matrices=True adds .* \(3, 2\), at .*full_matrices=False",
+        ),
+        (lambda x: np.linalg.svd(x, hermitian=True), UnsupportedError, "np.svd: the option hermitian=True"),
+        (lambda x: np.linalg.svdvals(x[0]), ShapeError, "needs matrices along the last two axes"),
+        (
+            lambda x: np.linalg.qr(x, "complete"),
+            UnsupportedError,
+            r"mode='complete' cannot be traced for shape \(3, 2\)",
+        ),
+        (lambda x: np.linalg.pinv(x, x[0, 0]), ArgumentError, "np.linalg.pinv: the cutoff must be one number"),
+        (lambda x: np.linalg.lstsq(x, x[:2]), ShapeError, r"lstsq: shapes \(3, 2\) and \(2, 2\) do not fit"),
+        (lambda x: np.linalg.cond(x, 1), ShapeError, "np.linalg.cond needs square matrices"),
+        (lambda x: np.linalg.norm(x, 3), ArgumentError, "ord must be 'fro', 'nuc', .* got 3"),
+        (lambda x: np.linalg.eig(x @ x.T), UnsupportedError, "np.linalg.eig cannot be traced"),
         (lambda x: np.linalg.solve(A, x[:2]), ShapeError, r"\(3, 3\) and \(2, 2\) do not fit: .* 3 elements"),
         (lambda x: np.linalg.solve(A, x[0]), ShapeError, "vector of 3 elements or matrices of 3 rows"),
         (lambda x: np.linalg.solve(A, x[0, 0]), ShapeError, "do not fit"),

@@ -33,7 +33,7 @@ from fungrad.primitives.index import Gather
 from fungrad.regions.inline import KeptCustomVjp
 from fungrad.testing.strategies import DTYPES
 from tests.support.examples import EXAMPLES
-from tests.support.regions import REGIONS
+from tests.support.several_results import SEVERAL_RESULTS
 
 RULES = ("infer", "evaluate", "jvp", "vjp", "batch")
 FAMILIES = POINTWISE.keys() | REDUCTIONS | STAGES.keys()
@@ -51,7 +51,10 @@ CONSTANT_NAMES = (
 )
 INTEGER_NAMES = ("bitwise_and", "bitwise_or", "bitwise_xor", "invert", "left_shift", "right_shift", "Threefry")
 
-MATRIX_NAMES = ("Cholesky", "Inverse", "Solve", "TriangularSolve", "Det", "Cofactors", "LogDet")
+MATRIX_NAMES = (
+    *("Cholesky", "Inverse", "Solve", "TriangularSolve", "Det", "Cofactors", "LogDet"),
+    *("Eigh", "Svd", "Qr", "PseudoInverse"),
+)
 
 HOLES: dict[tuple[str, str], str] = {
     **{(name, "derivative"): CONSTANT for name in CONSTANT_NAMES},
@@ -108,8 +111,8 @@ def _row_applications(row: str) -> Iterator[Equation]:
 
 def _applications(name: str) -> Iterator[Equation]:
     """Applications of a primitive of another family, to every dtype it takes."""
-    if name in REGIONS:
-        for example in REGIONS[name](np.float64):
+    if name in SEVERAL_RESULTS:
+        for example in SEVERAL_RESULTS[name](np.float64):
             types = [type_of(np.asarray(x)) for x in example.drawn(np.random.default_rng(0), np.float64)]
             yield Equation(example.op, tuple(map(Var, types)), tuple(map(Var, example.op.infer(*types))))
         return
@@ -194,7 +197,7 @@ def lines() -> list[Line]:
         AssertionError: something is missing that is not declared, or declared and not missing.
     """
     found = [_row_line(row) for row in ROWS]
-    for name in [*(name for name in EXAMPLES if name not in ROWS), *REGIONS]:
+    for name in [*(name for name in EXAMPLES if name not in ROWS), *SEVERAL_RESULTS]:
         applications = list(_applications(name))
         found.append(_class_line(name, type(applications[0].op), applications))
     found += [_class_line(cls.__name__, cls, applications) for cls, applications in _others().items()]

@@ -17,6 +17,7 @@ from fungrad.primitives.contract import Dot
 from fungrad.primitives.convert import Convert
 from fungrad.primitives.determinants import Cofactors, Det, LogDet
 from fungrad.primitives.elementwise import ELEMENTWISE, ROWS
+from fungrad.primitives.factorizations import PseudoInverse
 from fungrad.primitives.index import Gather, Scatter, ScatterAdd
 from fungrad.primitives.linalg import Cholesky, Inverse, Solve, TriangularSolve
 from fungrad.primitives.random import Threefry
@@ -305,6 +306,11 @@ MISTAKES: dict[str, tuple[Any, list[Any], Callable[[Any], Rule]]] = {
     "triangular_solve: the general matrix": (TriangularSolve(True), [A, B], lambda op: Solve().batch),
     "det: of the product": (Det(), [A], _alone(lambda a: np.full(len(a), np.prod(np.linalg.det(a))))),
     "cofactors: transposed": (Cofactors(), [A], _alone(lambda a: np.swapaxes(Cofactors().evaluate(a), 1, 2))),
+    "pseudoinverse: of the transposed": (
+        PseudoInverse(1e-6),
+        [A],
+        _alone(lambda a: np.linalg.pinv(np.swapaxes(a, 1, 2))),
+    ),
     "logdet: sign and logarithm swapped": (LogDet(), [A], _alone(lambda a: LogDet().evaluate(a)[:, ::-1])),
 }
 

@@ -9,6 +9,7 @@ from fungrad.primitives.contract import Dot
 from fungrad.primitives.convert import Convert
 from fungrad.primitives.determinants import Det, LogDet
 from fungrad.primitives.elementwise import ELEMENTWISE, ROWS
+from fungrad.primitives.factorizations import Eigh, PseudoInverse, Qr, Svd
 from fungrad.primitives.index import Gather, Scatter, ScatterAdd
 from fungrad.primitives.linalg import Cholesky, Inverse, Solve, TriangularSolve
 from fungrad.primitives.random import Threefry
@@ -82,6 +83,11 @@ BAD = [
     (Inverse(), [t(3)], ShapeError, "not a square matrix"),
     (Det(), [t(3, 3, dtype=np.int64)], DtypeError, "converted to floats"),
     (LogDet(), [t()], ShapeError, "logdet: .* not a square matrix"),
+    (Eigh(), [t(2, 3)], ShapeError, r"eigh: f64\[2,3\] is not a square matrix"),
+    (Svd(), [t(3)], ShapeError, r"svd: f64\[3\] is not a matrix"),
+    (Svd(), [t(2, 3, dtype=np.int64)], DtypeError, "converted to floats"),
+    (Qr(), [t(2, 3)], ShapeError, r"qr: f64\[2,3\] has more columns than rows"),
+    (PseudoInverse(1e-6), [t()], ShapeError, "pseudoinverse: .* not a matrix"),
     (Solve(), [t(3, 3), t(3)], ShapeError, r"f64\[3\] are not right-hand sides for f64\[3,3\]"),
     (Solve(), [t(2, 3, 3), t(3, 3, 1)], ShapeError, "right-hand sides"),
     (TriangularSolve(True), [t(3, 3), t(3, 1, dtype=np.float32)], DtypeError, "one dtype"),

@@ -12,6 +12,7 @@ from fungrad import primitives, regions
 from fungrad.ir.primitive import Primitive
 from fungrad.jit.call import Call
 from fungrad.primitives.elementwise import ROWS, Elementwise
+from fungrad.primitives.factorizations import Factorization
 from fungrad.primitives.linalg import LinearSolver, MatrixFunction
 from fungrad.primitives.linear import Linear
 from fungrad.regions.inline import Inline, KeptCustomVjp
@@ -21,7 +22,9 @@ from fungrad.testing import check_primitive
 from fungrad.testing.primitive import check_compiled, check_higher_orders
 from fungrad.testing.strategies import rngs
 from tests.support.examples import EXAMPLES, application_with_elements, smooth_part, vary
+from tests.support.factorizations import FACTORIZATIONS
 from tests.support.regions import REGIONS
+from tests.support.several_results import SEVERAL_RESULTS
 from tests.support.values import rows_with_values
 
 each = pytest.mark.parametrize("name", EXAMPLES)
@@ -38,8 +41,9 @@ def primitive_classes(package):
 
 
 def test_every_primitive_has_examples():
-    classes = primitive_classes(primitives) - {Primitive, Linear, Elementwise, MatrixFunction, LinearSolver}
-    assert {cls.__name__ for cls in classes} | set(ROWS) == set(EXAMPLES)
+    abstract = {Primitive, Linear, Elementwise, MatrixFunction, LinearSolver, Factorization}
+    classes = primitive_classes(primitives) - abstract
+    assert {cls.__name__ for cls in classes} | set(ROWS) == {*EXAMPLES, *FACTORIZATIONS}
     assert rows_with_values() == set(ROWS)
 
 
@@ -80,10 +84,12 @@ def test_compiled(name, dtype):
     check()
 
 
-@pytest.mark.parametrize(("name", "number"), [(name, i) for name in REGIONS for i in range(len(REGIONS[name](float)))])
+@pytest.mark.parametrize(
+    ("name", "number"), [(name, i) for name, made in SEVERAL_RESULTS.items() for i in range(len(made(float)))]
+)
 @each_float
-def test_region(name, number, dtype):
-    example = REGIONS[name](dtype)[number]
+def test_primitive_with_several_results(name, number, dtype):
+    example = SEVERAL_RESULTS[name](dtype)[number]
     inputs = example.drawn(np.random.default_rng(number), dtype)
     order = 1 if dtype is np.float32 else 2 if name == "Adjoint" else 3  # an adjoint is a derivative already
     check_primitive(example.op, inputs, order=order, compiled=dtype is np.float64)

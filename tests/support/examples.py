@@ -19,6 +19,7 @@ from fungrad.primitives.contract import Dot
 from fungrad.primitives.convert import Convert
 from fungrad.primitives.determinants import Cofactors, Det, LogDet
 from fungrad.primitives.elementwise import ELEMENTWISE, ROWS, Elementwise
+from fungrad.primitives.factorizations import PseudoInverse
 from fungrad.primitives.index import Gather, Scatter, ScatterAdd
 from fungrad.primitives.linalg import Cholesky, Inverse, LinearSolver, MatrixFunction, Solve, TriangularSolve
 from fungrad.primitives.random import Threefry
@@ -27,6 +28,7 @@ from fungrad.primitives.shape import Broadcast, Concatenate, Flip, Pad, Reshape,
 from fungrad.primitives.sort import ArgSort
 from fungrad.testing.strategies import rngs, shapes
 from fungrad.testing.values import varied
+from tests.support.factorizations import apart
 from tests.support.values import nonzero, row_operands
 
 Shape = tuple[int, ...]
@@ -233,6 +235,12 @@ def _of_matrix(draw: st.DrawFn, op: Primitive, dtype: Any) -> Application:
 
 
 @st.composite
+def _pseudo_inverse(draw: st.DrawFn, dtype: Any) -> Application:
+    shape = (*draw(shapes(max_dims=2, max_side=2)), draw(st.integers(0, 3)), draw(st.integers(0, 3)))
+    return Application(PseudoInverse(1e-6), [apart(draw(rngs()), shape).astype(dtype)])
+
+
+@st.composite
 def _system(draw: st.DrawFn, op: Primitive, dtype: Any) -> Application:
     stack, n, rng = draw(shapes(max_dims=2, max_side=2)), draw(st.integers(0, 3)), draw(rngs())
     a = _well_conditioned(rng, (*stack, n, n), dtype)
@@ -272,6 +280,7 @@ EXAMPLES: dict[str, Callable[[Any], Strategy]] = {
     "Det": lambda dtype: _of_matrix(Det(), dtype),
     "Cofactors": lambda dtype: _of_matrix(Cofactors(), dtype),
     "LogDet": lambda dtype: _of_matrix(LogDet(), dtype),
+    "PseudoInverse": _pseudo_inverse,
 }
 """From a name and a float dtype to a strategy of applications."""
 
