@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import stat
 import sys
 import tempfile
@@ -21,7 +22,8 @@ from pathlib import Path
 LIMIT = 2**30
 """Bytes on disk beyond which the entries that were not used for longest are removed."""
 
-_SUFFIX = ".code"
+_ENTRY = re.compile(r"[0-9a-f]{64}\.code")
+_SUFFIX, _PREFIX, _UNFINISHED = ".code", "fungrad-", ".part"
 _MAGIC = b"fungrad machine code 1\n"
 _HASH = hashlib.sha256().digest_size
 _stores = 0
@@ -39,8 +41,6 @@ def directory() -> Path | None:
     if chosen:
         return Path(chosen).absolute()
     try:
-        if sys.platform == "win32":
-            return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "fungrad" / "cache"
         if sys.platform == "darwin":
             return Path.home() / "Library" / "Caches" / "fungrad"
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "fungrad"
@@ -94,7 +94,7 @@ def store(key: str, data: bytes) -> None:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not _is_ours(place):
             return
-        handle, name = tempfile.mkstemp(dir=place)
+        handle, name = tempfile.mkstemp(_UNFINISHED, _PREFIX, place)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(_MAGIC + _checksum(key, data) + data)
@@ -125,13 +125,14 @@ def _is_ours(place: Path) -> bool:
 
 
 def _files(everything: bool = False) -> Iterator[tuple[str, os.stat_result]]:
-    """The entries; with `everything` also what a killed process left unfinished."""
+    """The entries; with `everything` also what a killed process left unfinished. Other files are the user's."""
     place = directory()
-    if place is None:
+    if place is None or not _is_ours(place):
         return
     with contextlib.suppress(OSError), os.scandir(place) as found:
         for item in found:
-            if item.name.endswith(_SUFFIX) or (everything and item.name.startswith(tempfile.gettempprefix())):
+            unfinished = item.name.startswith(_PREFIX) and item.name.endswith(_UNFINISHED)
+            if _ENTRY.fullmatch(item.name) or (everything and unfinished):
                 with contextlib.suppress(OSError):
                     yield item.path, item.stat(follow_symlinks=False)
 

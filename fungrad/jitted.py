@@ -167,12 +167,14 @@ class Jitted:
         key); 0-d leaves are numbers. It returns the leaves of the result: one alone, several as a tuple.
         """
         traced = self._program(*self._read(args, kwargs), args, kwargs)
-        if traced.fixed or not traced.graph.outputs:
+        if not traced.fixed and not traced.graph.outputs:
+            raise CompileError(f"dispatcher: {function_name(self._f)} returns nothing. Return what it computes.")
+        if traced.fixed:
             raise CompileError(
                 f"dispatcher: {function_name(self._f)} returns {len(traced.fixed)} value(s) that do not depend on its "
                 "arguments, such as a constant. Return only what is computed from them."
             )
-        return self._code(traced.graph).dispatcher
+        return self._code(traced.graph, (), self._threads).dispatcher
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else MethodType(self, instance)

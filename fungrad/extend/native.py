@@ -121,11 +121,10 @@ def _does_not_compile(name: str, operands: Sequence[Operand], results: Sequence[
 
 
 def _compiled(kernel: Any, operands: Any, results: Any, by_element: bool, readonly: bool) -> Any:
-    write = _elementwise_source if by_element else _array_source
     namespace: dict[str, Any] = {"kernel": kernel, "carray": carray, "readonly": _readonly}
     namespace |= {f"pointer{i}": _pointer(dtype) for i, (dtype, _) in enumerate((*operands, *results))}
     namespace["pointer"] = _pointer(np.dtype(np.int64))
-    lines = write(operands, results, readonly)
+    lines = _elementwise_source(operands) if by_element else _array_source(operands, results, readonly)
     exec("\n".join(["def run(table):", *(f"    {line}" for line in lines)]), namespace)
     run = njit(error_model="numpy")(namespace["run"])
     count = 1 + len(operands) + len(results)
@@ -143,7 +142,7 @@ def _compiled(kernel: Any, operands: Any, results: Any, by_element: bool, readon
     return compiled.ctypes
 
 
-def _elementwise_source(operands: Any, results: Any, readonly: bool) -> list[str]:
+def _elementwise_source(operands: Any) -> list[str]:
     """Apply the kernel to every element; the elements are the examples, and the layout is their number."""
     count = len(operands)
     lines = [f"words = carray(table, ({2 + count},))", "n = carray(pointer(words[0]), (1,))[0]"]

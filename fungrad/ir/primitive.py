@@ -41,7 +41,8 @@ class Primitive:
         raise NotImplementedError
 
     def evaluate(self, *arrays: Any) -> Any:
-        """The meaning of the primitive, in NumPy. Never mutates its operands; may return a view."""
+        """The meaning of the primitive, in NumPy. Never mutates its operands; may return a view of one, but keeps none:
+        compiled code uses their memory again."""
         raise NotImplementedError
 
     def vjp(self, ct: Any, inputs: Sequence[Value], out: Any, wanted: Sequence[bool]) -> Sequence[Cotangent]:

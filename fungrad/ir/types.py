@@ -89,7 +89,7 @@ def array_type(shape: tuple[int, ...], dtype: DType) -> ArrayType:
                 f"dtype {dtype} is not supported; fungrad works on bool, integers, float32 and float64. "
                 "Convert the array first, for example with x.astype(np.float64)."
             )
-        found = _INTERNED[key] = ArrayType(shape, _CANONICAL[dtype])
+        found = _INTERNED.setdefault(key, ArrayType(shape, _CANONICAL[dtype]))  # of two threads, one makes it
     return found
 
 

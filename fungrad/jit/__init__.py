@@ -1,1 +1,1 @@
-"""The compiler: Graph -> loop IR -> readable Python or one native function. Numba is imported at the first compile."""
+"""The compiler: Graph -> loop IR -> readable Python or one native function. Only `dispatcher` imports Numba."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import sys
 
 from llvmlite import ir
 
@@ -13,7 +12,7 @@ LIBC = "fungrad_libc_"
 
 def libc_address(name: str) -> int:
     """The address of a function of the C library."""
-    library = ctypes.CDLL("ucrtbase" if sys.platform == "win32" else None)  # None: what Python itself has loaded
+    library = ctypes.CDLL(None)  # what Python itself has loaded
     return ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0
 
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,14 @@ import llvmlite
 import fungrad.cache
 from fungrad.compilation import Phases
 from fungrad.jit import host_calls, python_call, symbols
-from fungrad.jit.forks import LOCK
+from fungrad.jit.forks import LOCK, once
 from fungrad.jit.loops import Program
 from fungrad.jit.machine_code import Library, compile_text, processor
 from fungrad.jit.memory_plan import arena_layout
 from fungrad.jit.stages import form_of
 
 ENTRY = "fungrad_entry"  # the function of a program, see `emit_llvm`
+_SOURCE = ("ir", "jit", "primitives")  # packages of which code is made
 CALL = "fungrad_call"  # the function behind all calls, see `emit_call`
 
 
@@ -50,20 +50,20 @@ def code_of(program: Program, phases: Phases) -> Code:
     return Code(program, *library(meaning, [ENTRY], text, symbols.find, phases))
 
 
-@cache
+@once
 def address_of_call() -> int:
     """The address of the function behind all calls, made once for the process."""
     return _call_code().address(CALL)
 
 
-@cache
+@once
 def _call_code() -> Library:
     def text() -> tuple[str, list[str]]:
         from fungrad.jit.emit_call import emit_call
 
         return emit_call()
 
-    return library(CALL, [CALL], text, python_call.address, Phases())[0]
+    return library(f"{CALL} {python_call.FIELDS}", [CALL], text, python_call.address, Phases())[0]
 
 
 def library(
@@ -116,13 +116,14 @@ def _imports(names: Sequence[str], find: Callable[[str], int | Library], phases:
         return {name: find(name) for name in names}
 
 
-@cache
+@once
 def _compiler() -> str:
-    """What tells this compiler from every other: its own source, LLVM's version and the processor."""
+    """What tells this compiler from every other: its source, LLVM's version and the processor."""
     source = hashlib.sha256()
     try:
-        for path in sorted(Path(__file__).parent.glob("*.py")):
-            source.update(path.name.encode() + b"\0" + path.read_bytes())
+        for package in _SOURCE:
+            for path in sorted((Path(__file__).parents[1] / package).glob("*.py")):
+                source.update(path.name.encode() + b"\0" + path.read_bytes())
     except OSError:
         source.update(os.urandom(16))  # not to be told from others: what is stored will not be found again
     versions: Any = (llvmlite.__version__, llvmlite.binding.llvm_version_info)

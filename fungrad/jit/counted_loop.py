@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from llvmlite import ir
 
-I64 = ir.IntType(64)
+from fungrad.jit.llvm_types import I64
 
 Step = Callable[[ir.Value, Sequence[ir.Value]], Sequence[ir.Value]]
 """(index, carried values) -> their next values; emits the body."""

@@ -15,9 +15,7 @@ from llvmlite import ir
 
 from fungrad.jit import python_call as at
 from fungrad.jit.compiler import CALL
-
-I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
-F64, VOID = ir.DoubleType(), ir.VoidType()
+from fungrad.jit.llvm_types import F64, I8, I32, I64, VOID
 
 _FUNCTIONS: dict[str, tuple[ir.Type, list[ir.Type]]] = {  # results and parameters
     "Py_IncRef": (VOID, [I64]),

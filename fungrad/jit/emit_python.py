@@ -66,9 +66,13 @@ _OWN: dict[str, Any] = {
 
 
 def emit_python(program: Program) -> str:
-    """The source of a function of the program's inputs, constants and outputs, which it fills."""
-    lines = [f"def {program.name}({', '.join(b.name for b in program.arguments)}):"]
-    for buffer in program.arguments:
+    """The source of a function of the program's inputs, constants and outputs, which it fills.
+
+    An input that is written over is an output, and stands there once, with the inputs.
+    """
+    arguments = list(dict.fromkeys(program.arguments))
+    lines = [f"def {program.name}({', '.join(b.name for b in arguments)}):"]
+    for buffer in arguments:
         lines.append(f"    # {buffer.name}: {buffer.type}, {buffer.role}")
     for buffer in program.tapes:
         lines.append(f"    {buffer.name} = np.empty({(0, *buffer.type.shape)}, np.{buffer.type.dtype.name})  # grows")
@@ -174,9 +178,8 @@ def _expr(expr: Expr, inner: bool = False) -> str:
         case Load(buffer=buffer, index=index):
             return f"{buffer.name}[{_index(index)}]"
         case Apply(op=op, args=args, dtype=dtype):
-            shown = args
             if op in _INFIX and not all(isinstance(x, Literal) for x in args):
-                left, right = (_expr(x, inner=True) for x in shown)
+                left, right = (_expr(x, inner=True) for x in args)
                 text = f"{left} {_INFIX[op]} {right}"
                 return f"({text})" if inner else text
             if op == "neg":
@@ -225,11 +228,12 @@ def run_source(program: Program, inputs: Sequence[Any]) -> list[Any]:
 
     namespace: dict[str, Any] = {**_OWN, "np": np, "host": host, "convert": _convert, "grown": _grown}
     exec(compile(source, file, "exec"), namespace)
-    outputs = [np.empty(b.type.shape, b.type.dtype) for b in program.outputs]
-    arrays = [np.array(x, dtype=b.type.dtype, order="C") for x, b in zip(inputs, program.inputs, strict=True)]
+    arrays = {b: np.empty(b.type.shape, b.type.dtype) for b in program.outputs}
+    arrays |= {b: np.array(x, dtype=b.type.dtype, order="C") for x, b in zip(inputs, program.inputs, strict=True)}
+    arrays |= {b: b.value for b in program.constants}
     try:
         with np.errstate(all="ignore"):
-            namespace[program.name](*arrays, *(b.value for b in program.constants), *outputs)
+            namespace[program.name](*(arrays[b] for b in dict.fromkeys(program.arguments)))
     except IndexError as error:
         raise OutOfBoundsError(str(error)) from None
-    return outputs
+    return [arrays[b] for b in program.outputs]

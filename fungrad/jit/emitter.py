@@ -31,6 +31,7 @@ from fungrad.jit.loops import (
     Loop,
     Note,
     Piece,
+    Program,
     Repeat,
     Statement,
     Store,
@@ -48,6 +49,11 @@ from fungrad.jit.walk import buffers_in, free_scalars, inner_statements, own_exp
 LAID_OUT = 16  # statements of a loop that is not one in machine code
 FUNCTION = 4  # statements that an elementary function is as long as, at least
 OUT_OF_MEMORY = -2
+
+
+def no_memory(program: Program) -> str:
+    """What the error says that this status stands for."""
+    return f"{program.name}: there is no memory for the steps of a loop, kept for its derivative."
 
 
 def pointer_type(buffer: Buffer) -> ir.Type:

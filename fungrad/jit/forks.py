@@ -7,14 +7,38 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
 
 LOCK = threading.RLock()
 """Held while the compiler is imported, while LLVM works, and while the process forks."""
 
 _MORE: list[AbstractContextManager[Any]] = []
 _held: list[AbstractContextManager[Any]] = []  # by the fork that is under way
+
+
+Made = TypeVar("Made")
+
+
+def once(make: Callable[..., Made]) -> Callable[..., Made]:
+    """Call a function once for each tuple of arguments, under the lock, and keep what it returns for ever.
+
+    `functools.cache` lets threads that come together all call it: the code that one of them got would be freed when the
+    other's takes its place, while addresses of it are in use.
+    """
+    kept: dict[tuple[Any, ...], Made] = {}
+
+    @wraps(make)
+    def made(*args: Any) -> Made:
+        if args not in kept:
+            with LOCK:
+                if args not in kept:
+                    kept[args] = make(*args)
+        return kept[args]
+
+    return made
 
 
 def also_wait_for(lock: AbstractContextManager[Any]) -> None:

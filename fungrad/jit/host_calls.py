@@ -35,6 +35,11 @@ def take_error() -> BaseException | None:
     return error
 
 
+def raise_error() -> None:
+    """Raise that exception."""
+    raise take_error() or RuntimeError("a call to NumPy failed")
+
+
 def keep_error(error: BaseException) -> None:
     """Keep an exception that ends a host call of this thread."""
     _PENDING.error = error
@@ -58,7 +63,10 @@ def callback(call: Host) -> Any:
             buffers = [*call.inputs, *call.outputs]
             addresses = (ctypes.c_void_p * len(buffers)).from_address(table)
             arrays = [array_at(address, buffer.type) for address, buffer in zip(addresses, buffers, strict=True)]
-            inputs = [x if x.ndim else x[()] for x in arrays[: len(call.inputs)]]
+            operands = arrays[: len(call.inputs)]
+            for x in operands:
+                x.flags.writeable = False
+            inputs = [x if x.ndim else x[()] for x in operands]
             with np.errstate(all="ignore"), attributed_to(call.where):  # as in native parts
                 result = call.op.evaluate(*inputs)
             results = result if call.op.multiple else (result,)

@@ -10,7 +10,7 @@ from llvmlite import ir
 from fungrad.ir.types import DType
 
 I1, I8, I32, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
-F32, F64 = ir.FloatType(), ir.DoubleType()
+F32, F64, VOID = ir.FloatType(), ir.DoubleType(), ir.VoidType()
 
 
 def register_type(dtype: DType) -> ir.Type:

@@ -15,9 +15,10 @@
                 | Host outs = primitive(ins)  (NumPy)
     Expr      ::= Literal | Index | Local | Load buffer[Expr...] | Apply operation Expr...
 
-Expressions are scalar and typed. Operations are named as the rows of `primitives/elementwise.py`, plus `convert`.
-Bounds of loops are expressions: of literals, and of the indices of enclosing loops. Buffers are dense and
-row-major.
+Expressions are scalar and typed. Operations are named as the rows of `primitives/elementwise.py`, plus `convert`
+and `threefry2x32`.
+Bounds of loops are expressions: of literals, of the indices of enclosing loops, or a count that was computed before.
+Buffers are dense and row-major.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ import numpy as np
 from fungrad.ir.graph import Where
 from fungrad.ir.primitive import Primitive
 from fungrad.ir.types import INT, ArrayType, DType
+
+CHUNK_WORK = 2000  # nanoseconds that rounds take which any thread may run, at least
 
 
 @dataclass(frozen=True, slots=True, eq=False)

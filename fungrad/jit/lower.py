@@ -24,6 +24,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 import numpy as np
 
@@ -67,7 +68,7 @@ class Whole:
     """What the graphs of a program share: those inside a loop or a branch add to what the outer one has."""
 
     taken: set[str] = field(default_factory=set)  # names
-    constants: dict[int, Buffer] = field(default_factory=dict)
+    constants: dict[int, tuple[Any, Buffer]] = field(default_factory=dict)  # by the identity of the value beside
     temps: list[Buffer] = field(default_factory=list)
     tapes: list[Buffer] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -150,11 +151,10 @@ class Lowering:
     def constant(self, x: Const) -> Buffer:
         """The buffer of an array constant."""
         constants = self.whole.constants
-        found = constants.get(id(x.value))
-        if found is None:
-            found = Buffer(f"const{len(constants)}", x.type, "const", None, np.array(x.value, order="C"))
-            constants[id(x.value)] = found
-        return found
+        if id(x.value) not in constants:
+            copy = Buffer(f"const{len(constants)}", x.type, "const", None, np.array(x.value, order="C"))
+            constants[id(x.value)] = x.value, copy
+        return constants[id(x.value)][1]
 
     # -- storing ----------------------------------------------------------------------------------------------------
 
@@ -275,7 +275,7 @@ def lowered(graph: Graph, donated: Sequence[int] = ()) -> tuple[Program, Lowerin
         graph.name,
         inputs,
         tuple(outputs),
-        tuple(whole.constants.values()),
+        tuple(buffer for _, buffer in whole.constants.values()),
         tuple(b for b in whole.temps if b in used),
         tuple(statements),
         tuple(whole.failures),

@@ -11,7 +11,7 @@ import numpy as np
 from fungrad.ir.graph import Equation, Operand, Var
 from fungrad.ir.types import BOOL, INT
 from fungrad.jit.checked_index import Pick, Positions, Put
-from fungrad.jit.loops import Apply, Expr, Load, Local, Store, literal, loops_over, nest
+from fungrad.jit.loops import Apply, Expr, Load, Store, literal, loops_over, nest
 from fungrad.jit.scope import Indices, Scope
 from fungrad.primitives.index import ScatterAdd
 
@@ -95,15 +95,17 @@ def _checked(
     scope: Scope,
 ) -> tuple[Expr, ...]:
     """The positions along axes of some extents: negative ones counted from the end, and checked."""
-    place: list[Local] = []
+    place: list[Expr] = []
     for (axis, n), x in zip(extents.items(), indices, strict=False):
         given = state.read(x, index[: x.type.ndim], scope)
         wide = given if given.dtype == INT else Apply("convert", (given,), INT)
         signed = scope.let(f"given__{axis}", wide)
         extent = literal(n)
-        negative = Apply("less", (signed, literal(0)), BOOL)
-        from_end = Apply("add", (signed, extent), INT)
-        position = scope.let(f"at__{axis}", Apply("select", (negative, from_end, signed), INT))
+        position: Expr = signed  # of unsigned integers those too large for INT are negative, and out of bounds
+        if given.dtype.kind != "u":
+            negative = Apply("less", (signed, literal(0)), BOOL)
+            from_end = Apply("add", (signed, extent), INT)
+            position = scope.let(f"at__{axis}", Apply("select", (negative, from_end, signed), INT))
         above = Apply("greater_equal", (position, literal(0)), BOOL)
         below = Apply("less", (position, extent), BOOL)
         failure = f"{eqn.op.name} at {eqn.where}: an index is out of bounds for axis {axis} of extent {n}"

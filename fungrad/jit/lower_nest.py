@@ -12,6 +12,7 @@ from fungrad.ir.graph import Equation
 from fungrad.ir.printing import print_primitive
 from fungrad.jit.fuse import Nest
 from fungrad.jit.loops import (
+    CHUNK_WORK,
     Apply,
     Expr,
     Index,
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from fungrad.jit.lower import Lowering
 
 MAX_CHUNKS = 32  # of a loop; so many that a thread that is late leaves most of them to others
-CHUNK_WORK = 2000  # nanoseconds
 WHOLE_VECTORS = 64  # a chunk of a long loop is a multiple of that many rounds
 SPEED = 250  # bytes of additions in a nanosecond, about
 MAX_CUTS = 4  # of a loop into pieces with and without padding; beyond, each element is chosen

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any
 
 from llvmlite import binding
 
-from fungrad.jit.forks import LOCK, also_wait_for
+from fungrad.jit.forks import LOCK, also_wait_for, once
 
 also_wait_for(binding.ffi.lib._lock)  # llvmlite's own: code that is no longer needed is freed under it, without LOCK
 
@@ -93,7 +92,7 @@ def processor() -> tuple[str, str, str]:
     return binding.get_default_triple(), binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()
 
 
-@cache
+@once
 def _target_machine() -> Any:
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
@@ -101,7 +100,7 @@ def _target_machine() -> Any:
     return binding.Target.from_triple(triple).create_target_machine(name, features, opt=3, reloc="pic")
 
 
-@cache
+@once
 def _linker() -> Any:
     _target_machine()
     linker = binding.create_lljit_compiler()

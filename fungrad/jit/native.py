@@ -2,7 +2,7 @@
 
 The loops are LLVM inside one `numba.extending.intrinsic`; generated njit source around it checks, allocates and calls.
 So Numba does what it is good at (calling conventions, linking) and never infers types of loops, which is what makes
-compiling njit source slow. This is the only module that imports numba; calls from Python go through `runtime`.
+compiling njit source slow. Calls from Python go through `runtime`, which needs no Numba.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from typing import Any
 
 import numpy as np
 from llvmlite import binding
-from numba import from_dtype, njit, types
+from numba import from_dtype, njit, objmode, types
 from numba.extending import intrinsic
 
 from fungrad.jit import host_calls, symbols
 from fungrad.jit.emit_llvm import CALLBACK, emit_llvm
+from fungrad.jit.emitter import OUT_OF_MEMORY, no_memory
 from fungrad.jit.llvm_types import I64
 from fungrad.jit.loops import Buffer, Program
 from fungrad.jit.machine_code import address_in
 from fungrad.jit.memory_plan import arena_layout
-from fungrad.jit.thread_pool import default_threads
 
 _ALIVE: list[Any] = []  # njit functions may be called as long as the process lives
 
 
-def kernel(program: Program) -> Any:
+def kernel(program: Program, threads: int) -> Any:
     """The program as an intrinsic: call it in njit code with every input, constant and output and the arena.
 
     Returns a status, see `emit_llvm`.
@@ -49,7 +49,7 @@ def kernel(program: Program) -> Any:
             for position, type in enumerate(signature.args[0].types):
                 array = context.make_array(type)(context, builder, builder.extract_value(values[0], position))
                 pointers.append(builder.bitcast(array.data, function.args[position].type))
-            pointers.append(I64(default_threads()))
+            pointers.append(I64(threads))
             for callback in callbacks:
                 found = context.add_dynamic_addr(builder, host_calls.address(callback), info="host call")
                 pointers.append(builder.bitcast(found, CALLBACK))
@@ -60,11 +60,11 @@ def kernel(program: Program) -> Any:
     return run
 
 
-def compile_dispatcher(program: Program) -> Any:
+def compile_dispatcher(program: Program, threads: int) -> Any:
     """The program as an njit function from flat inputs to flat outputs, for the user's own njit code.
 
     Arrays are copied if they are not dense. 0-d inputs are numbers, 0-d outputs are returned as numbers. One output is
-    returned alone, several as a tuple.
+    returned alone, several as a tuple. It raises what a call from Python does.
     """
     _, size = arena_layout(program)
     lines = [f"def {program.name}({', '.join(b.name for b in program.inputs)}):"]
@@ -86,13 +86,18 @@ def compile_dispatcher(program: Program) -> Any:
     results = [b.name if b.type.shape else f"{b.name}[0]" for b in program.outputs]
     lines += [
         f"    kernel__status = kernel(({', '.join([*dense, *others])}, np.empty({size}, np.uint8)))",
-        "    if kernel__status > 0:",
-        "        raise IndexError('an index is out of bounds')",
-        "    if kernel__status < 0:",
-        "        raise RuntimeError('a NumPy call inside the compiled function failed')",
+        *(f"    if kernel__status == {i}:\n        raise IndexError({x!r})" for i, x in enumerate(program.failures, 1)),
+        f"    if kernel__status == {OUT_OF_MEMORY}:\n        raise MemoryError({no_memory(program)!r})",
+    ]
+    if program.hosts:
+        lines += ["    if kernel__status < 0:", "        with objmode():", "            kernel__error()"]
+    lines += [
+        "    if kernel__status:",  # is 1 if the program is gone, see `kernel`
+        "        raise RuntimeError('the compiled function failed')",
         f"    return {results[0] if len(results) == 1 else '(' + ', '.join(results) + ',)'}",
     ]
-    namespace: dict[str, Any] = {"kernel": kernel(program), "np": np}
+    namespace: dict[str, Any] = {"kernel": kernel(program, threads), "np": np}
+    namespace |= {"objmode": objmode, "kernel__error": host_calls.raise_error}
     namespace |= {b.name: b.value for b in program.constants}
     namespace |= {f"check__{b.name}": _type_check(b) for b in program.inputs}
     exec("\n".join(lines), namespace)

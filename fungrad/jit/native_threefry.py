@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from llvmlite import ir
 
+from fungrad.jit.llvm_types import I32, I64
 from fungrad.primitives.random import PARITY, ROTATIONS
-
-I32, I64 = ir.IntType(32), ir.IntType(64)
 
 
 def threefry2x32(b: ir.IRBuilder, key0: ir.Value, key1: ir.Value, counter0: ir.Value, counter1: ir.Value) -> ir.Value:

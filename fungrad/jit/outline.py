@@ -15,10 +15,9 @@ from llvmlite import ir
 
 from fungrad.jit.counted_loop import counted_loop
 from fungrad.jit.llvm_types import I64
+from fungrad.jit.loops import CHUNK_WORK
 from fungrad.jit.thread_pool import RUN
 from fungrad.jit.vectors import BYTES
-
-WORTH_SHARING = 4000  # nanoseconds of work; below, other threads are not asked
 
 _TABLE = I64.as_pointer()
 
@@ -55,7 +54,7 @@ def call_rounds(
     values = [*pointers, *scalars]
     inner = internal_function(b.module, "fungrad_round", [*(x.type for x in values), I64])
     round(inner, inner.args[: len(pointers)], inner.args[len(pointers) : -1], inner.args[-1])
-    if work < WORTH_SHARING or count == 1:
+    if work < 2 * CHUNK_WORK or count == 1:
 
         def one(index: ir.Value, _: Sequence[ir.Value]) -> Sequence[ir.Value]:
             b.call(inner, [*values, index])

@@ -6,7 +6,7 @@
                       a status               if the program failed, see `emit_llvm`
 
 `native` makes such a function from a `Plan`: a C function that reads the fields of array objects at the places NumPy's
-and CPython's binary interfaces fix, so a call costs a few ten nanoseconds an array. There is one piece of machine code
+and CPython's binary interfaces fix, so a call costs little. There is one piece of machine code
 for all programs (`emit_call`), which goes through the words of a plan. `portable` says the same in Python, and is used
 where the places of the fields are not the known ones.
 """
@@ -17,12 +17,12 @@ import ctypes
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import numpy as np
 
 from fungrad.ir.types import ArrayType
+from fungrad.jit.forks import once
 from fungrad.large_results import LARGE, maker
 
 Leaf = tuple[ArrayType, type | None]  # for a Python number its type: bool, int or float
@@ -34,6 +34,7 @@ HEAD: int = object.__basicsize__  # of numbers, the value
 TYPE = HEAD - 8
 TUPLE: int = tuple.__basicsize__  # of tuples, the first item
 DATA, RANK, EXTENTS, DESCRIPTOR, FLAGS = HEAD, HEAD + 8, HEAD + 16, HEAD + 40, HEAD + 48  # of arrays
+FIELDS = f"{HEAD} {TUPLE}"  # what all of them follow from; another Python may have others
 DENSE = 0x0001 | 0x0100  # C-contiguous and aligned
 WRITEABLE = 0x0400
 
@@ -130,7 +131,7 @@ def portable(plan: Plan) -> NativeCall:
     return call
 
 
-@cache
+@once
 def layout_is_known() -> bool:
     """Whether objects have their fields where `emit_call` looks for them."""
 

@@ -124,9 +124,6 @@ class Number:
         """False where either side is nan."""
         return self.b.fcmp_ordered(sign, self.value, self.lift(other).value)
 
-    def is_nan(self) -> ir.Value:
-        return self.b.fcmp_unordered("uno", self.value, self.value)
-
     def where(self, condition: ir.Value, other: Number | float) -> Number:
         """self where the condition holds, else other."""
         return self._with(self.b.select(condition, self.value, self.lift(other).value))

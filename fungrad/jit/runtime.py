@@ -98,22 +98,20 @@ class Compiled:
         """The program as an njit function; made once, since Numba never frees machine code."""
         with LOCK:
             from fungrad.jit.native import compile_dispatcher
+            from fungrad.jit.thread_pool import default_threads
 
-        return compile_dispatcher(self.program)
+        return compile_dispatcher(self.program, self._threads or default_threads())
 
     def fail(self, status: int) -> None:
         """Raise the error that a status stands for."""
-        from fungrad.jit.emitter import OUT_OF_MEMORY
-        from fungrad.jit.host_calls import take_error
+        from fungrad.jit.emitter import OUT_OF_MEMORY, no_memory
+        from fungrad.jit.host_calls import raise_error
 
         if status > 0:
             raise OutOfBoundsError(self.program.failures[status - 1])
         if status == OUT_OF_MEMORY:
-            raise MemoryError(
-                f"{self.program.name}: there is no memory for the steps of a loop, kept for its derivative."
-            )
-        error = take_error()
-        raise error if error is not None else RuntimeError(f"{self.program.name}: a call to NumPy failed")
+            raise MemoryError(no_memory(self.program))
+        raise_error()
 
 
 def dense(value: Any, type: ArrayType) -> Any:

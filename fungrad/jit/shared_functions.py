@@ -8,13 +8,13 @@ loops that is for any argument.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 from llvmlite import ir
 
 from fungrad.compilation import Phases
 from fungrad.jit import symbols, vectormath
+from fungrad.jit.forks import once
 from fungrad.jit.registers import format_of
 
 
@@ -35,7 +35,7 @@ def address(function: str) -> int:
     return int(_library(function).address(symbols.SHARED + function))
 
 
-@cache
+@once
 def _library(function: str) -> Any:
     """The library of one function; lives as long as the process."""
     from fungrad.jit.compiler import library

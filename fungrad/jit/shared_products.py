@@ -13,6 +13,7 @@ from llvmlite import ir
 
 from fungrad.compilation import Phases
 from fungrad.jit import symbols
+from fungrad.jit.forks import LOCK
 from fungrad.jit.machine_code import Library
 from fungrad.jit.products import Product, emit_product
 
@@ -28,9 +29,14 @@ def declared(module: ir.Module, product: Product) -> ir.Function:
     return module.globals.get(name) or ir.Function(module, product.type, name)
 
 
-@lru_cache(maxsize=KEPT)
 def library_of(name: str) -> Library:
     """The library of the function with this name."""
+    with LOCK:
+        return kept(name)
+
+
+@lru_cache(maxsize=KEPT)
+def kept(name: str) -> Library:
     found = _IN_USE.get(name)
     if found is None:
         found = _IN_USE[name] = _made(name)

@@ -12,9 +12,8 @@ from typing import Any
 
 from llvmlite import ir
 
-from fungrad.jit.llvm_types import I32, I64
+from fungrad.jit.llvm_types import I32, I64, VOID
 
-VOID = ir.VoidType()
 _MONOTONIC = 6 if sys.platform == "darwin" else 1
 
 FUNCTIONS: dict[str, tuple[ir.Type, list[ir.Type]]] = {

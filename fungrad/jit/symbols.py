@@ -5,10 +5,10 @@ Names rather than addresses, so that machine code can be kept; they are looked u
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING
 
 from fungrad.jit.c_library import LIBC, libc_address
+from fungrad.jit.forks import once
 
 if TYPE_CHECKING:
     from fungrad.jit.machine_code import Library
@@ -35,7 +35,7 @@ def find(name: str) -> int | Library:
     return _address(name)
 
 
-@cache
+@once
 def _address(name: str) -> int:
     if name == _POOL:
         from fungrad.jit import thread_pool

@@ -25,15 +25,15 @@ import ctypes
 import os
 import sys
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 from llvmlite import ir
 
 from fungrad.compilation import Phases
 from fungrad.jit.c_library import libc_address
-from fungrad.jit.llvm_types import I1, I32, I64
-from fungrad.jit.shared_words import FUNCTIONS, VOID, SharedWords
+from fungrad.jit.forks import once
+from fungrad.jit.llvm_types import I1, I32, I64, VOID
+from fungrad.jit.shared_words import FUNCTIONS, SharedWords
 
 RUN, RESET = "fungrad_pool_run", "fungrad_pool_reset"
 
@@ -69,7 +69,7 @@ def default_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@cache
+@once
 def address_of_run() -> int:
     """The address of `fungrad_pool_run`, after making the pool."""
     from fungrad.jit.compiler import library

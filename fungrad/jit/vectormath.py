@@ -46,7 +46,7 @@ FUNCTIONS: dict[str, Callable[..., Number]] = {
     "cbrt": vectorpow.cbrt,
     "hypot": vectorpow.hypot,
 }
-"""The rows of the elementwise table that are not machine instructions."""
+"""The rows of the elementwise table that are not machine instructions; `erf_inv`, for random numbers, is apart."""
 
 
 def arity(name: str) -> int:

@@ -13,13 +13,13 @@ assumes moderate arguments, and one for any, which computes both reductions and 
 from __future__ import annotations
 
 from fractions import Fraction
-from functools import cache
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
 
 from fungrad.jit.assumptions import Assume
+from fungrad.jit.forks import once
 from fungrad.jit.registers import DOUBLE, SINGLE, Number
 
 SYMBOL = "fungrad_two_over_pi"
@@ -57,7 +57,7 @@ _COSINE = {
 }
 
 
-@cache
+@once
 def two_over_pi_table() -> Any:
     """2**e 2/pi mod 4 as three doubles that add up to it, for each exponent: shape (984, 3)."""
     precision = 1400

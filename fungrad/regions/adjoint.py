@@ -14,35 +14,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from fungrad.ir.primitive import Cotangent, Primitive, Value
 from fungrad.ir.types import ArrayType, array_type
 from fungrad.primitives.create import full
 from fungrad.regions.derived import Flags, chosen, spread_out
 from fungrad.regions.examples import all_batched
-from fungrad.regions.region import Dual
 from fungrad.trace import bind
-
-
-class Adjointable(Protocol):
-    """A region whose VJP is an `Adjoint`."""
-
-    def adjoint_present(self, given: Flags, wanted: Flags) -> Flags:
-        """Which operands have a cotangent that is not zero whatever the numbers."""
-
-    def evaluate_adjoint(self, given: Flags, wanted: Flags, inputs: Sequence[Any], cts: Sequence[Any]) -> Sequence[Any]:
-        """These cotangents."""
-
-    def dual(self, given: Flags) -> Dual:
-        """The JVP as a primitive."""
 
 
 @dataclass(frozen=True, slots=True)
 class Adjoint(Primitive):
     """(operands of a region, cotangents of the given results) -> cotangents of the wanted operands that are present."""
 
-    region: Any  # Adjointable
+    region: Any  # a region with `adjoint_present`, `evaluate_adjoint` and `dual`
     given: Flags
     wanted: Flags
 

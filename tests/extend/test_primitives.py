@@ -189,3 +189,14 @@ def test_array_type():
     assert array_type(3) is array_type((3,), np.float64) is array_type([3], "float64")
     with pytest.raises(fg.errors.DtypeError):
         array_type((), complex)
+
+
+def test_operands_of_host_calls_cannot_be_written_to():
+    class Writing(Rolled):
+        def evaluate(self, x):
+            x[0] = 7.0
+            return x
+
+    x = np.ones(3)
+    with pytest.raises(ValueError, match="read-only"):
+        fg.jit(lambda x: bind(Writing(1), 2 * x))(x)

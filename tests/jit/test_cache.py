@@ -9,7 +9,7 @@ import pytest
 
 import fungrad as fg
 from fungrad import cache
-from fungrad.jit import compiler, machine_code
+from fungrad.jit import compiler, machine_code, python_call
 from fungrad.jit.stages import form_of
 from fungrad.primitives.sort import ArgSort
 from fungrad.trace import bind
@@ -111,7 +111,7 @@ def test_an_entry_under_the_name_of_another_is_not_used(place):
     np.testing.assert_array_equal(fg.jit(lambda x: x + 2.0)(X), X + 2.0)
 
 
-@pytest.mark.parametrize("names", ['["fungrad_libm_nothing"]', '["other"]', "[]", "{", "3"])
+@pytest.mark.parametrize("names", ['["fungrad_libc_nothing"]', '["other"]', "[]", "{", "3"])
 def test_an_entry_that_does_not_link_is_compiled_again(place, compiled, names, monkeypatch):
     """Whole, but not made by this compiler: it needs what this process does not have."""
     keys = []
@@ -161,13 +161,39 @@ def test_what_was_not_used_for_longest_goes_first(place, monkeypatch):
     monkeypatch.setattr(cache, "LIMIT", 3500)
     for i in range(6):
         monkeypatch.setattr(cache, "_stores", 0)
-        cache.store(f"key{i}", bytes(1000))
-        path = place / f"key{i}.code"
+        cache.store(f"{i:064x}", bytes(1000))
+        path = place / f"{i:064x}.code"
         if path.exists():
             os.utime(path, (1000 + i, 1000 + i))
         if i == 2:
-            assert cache.load("key0") == bytes(1000)
-    assert [i for i in range(6) if cache.load(f"key{i}") is not None] == [0, 4, 5]
+            assert cache.load(f"{0:064x}") == bytes(1000)
+    assert [i for i in range(6) if cache.load(f"{i:064x}") is not None] == [0, 4, 5]
+
+
+def test_the_users_files_are_not_touched(place, monkeypatch):
+    place.mkdir(mode=0o700)
+    own = [place / name for name in ("tmp_results.csv", "mine.code", "fungrad-notes.txt")]
+    for path in own:
+        path.write_text("mine")
+        os.utime(path, (0, 0))
+    left = place / "fungrad-x.part"  # by a process that was killed long ago
+    left.write_text("unfinished")
+    os.utime(left, (0, 0))
+    monkeypatch.setattr(cache, "_stores", 0)
+    run()
+    assert cache.entries() > 0
+    assert not left.exists()
+    cache.clear()
+    assert sorted(place.iterdir()) == sorted(own)
+
+
+def test_code_that_knows_where_fields_of_objects_are_is_not_found_by_a_python_with_others(place, monkeypatch):
+    keys = []
+    monkeypatch.setattr(cache, "load", lambda key: keys.append(key))
+    for layout in (python_call.FIELDS, "16 32"):
+        monkeypatch.setattr(python_call, "FIELDS", layout)
+        compiler._call_code.__wrapped__()
+    assert keys[0] != keys[1]
 
 
 def test_programs_that_differ_have_different_keys():

@@ -267,3 +267,14 @@ def test_a_pick_inside_loops_reads_positions_of_rows():
         return np.sum(np.tanh((t * t[:, :1])[i]) * t[i], axis=1)
 
     np.testing.assert_allclose(fg.jit(f)(table, tokens), f(table, tokens), rtol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint32, np.uint64])
+def test_unsigned_indices_do_not_count_from_the_end(dtype):
+    """Not even those that would be negative as int64."""
+    functions = (lambda x, i: x[i], lambda x, i: fnp.at(x)[i].set(1.0), lambda x, i: fnp.at(x)[i].add(x[i]))
+    for f in functions:
+        np.testing.assert_array_equal(fg.jit(f)(X, np.array([4, 0], dtype)), f(X, np.array([4, 0])))
+        for wrong in (np.iinfo(dtype).max, ROWS):
+            with pytest.raises(OutOfBoundsError):
+                fg.jit(f)(X, np.array([wrong], dtype))

@@ -1,7 +1,5 @@
 """Which loops share rows, what is stored, and that sharing changes no result."""
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
@@ -10,6 +8,7 @@ import fungrad as fg
 from fungrad.jit import lower_nest, lower_reduce
 from fungrad.jit.loops import Guard, Loop, Note
 from tests.jit.test_random_programs import check_each_equation, check_fused
+from tests.support.jax_oracle import jax  # noqa: F401
 from tests.support.programs import programs
 
 RNG = np.random.default_rng(0)
@@ -107,7 +106,7 @@ def test_blocked_sums_over_any_axes(shape, axes):
 
 
 @pytest.mark.parametrize("shape", [(4, 1000), (300, 5), (1, 7), (5, 1), (2, 3, 300)])
-def test_a_normalized_layer_and_its_gradient(shape):
+def test_a_normalized_layer_and_its_gradient(shape, jax):  # noqa: F811
     def loss(xp):
         def f(x, g):
             c = x - xp.mean(x, axis=-1, keepdims=True)
@@ -117,12 +116,11 @@ def test_a_normalized_layer_and_its_gradient(shape):
         return f
 
     x, g = RNG.normal(size=shape), RNG.normal(size=shape[-1])
-    with jax.enable_x64(True):
-        expected = jax.value_and_grad(loss(jnp), argnums=(0, 1))(x, g)
-        found = fg.jit(fg.value_and_grad(loss(np), argnums=(0, 1)))(x, g)
-        np.testing.assert_allclose(found[0], expected[0], rtol=1e-12)
-        for ours, theirs in zip(found[1], expected[1], strict=True):
-            np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-11)
+    expected = jax.value_and_grad(loss(jax.numpy), argnums=(0, 1))(x, g)
+    found = fg.jit(fg.value_and_grad(loss(np), argnums=(0, 1)))(x, g)
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-12)
+    for ours, theirs in zip(found[1], expected[1], strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-11)
 
 
 def test_results_that_are_read_again_in_the_same_loops():

@@ -53,6 +53,15 @@ def test_a_training_step_updates_its_parameters_in_place():
             np.testing.assert_allclose(value, expected[name], rtol=1e-11)
 
 
+def test_the_source_of_a_step_in_place_runs():
+    params, x, y = network()
+    leaves = [*fg.tree.leaves(params), x, y, 0.1]
+    program = fg.jit(step, donate_argnums=0)._compiled((params, x, y, 0.1), {}).program
+    assert set(program.outputs) < set(program.inputs)
+    for found, expected in zip(run_source(program, leaves), fg.tree.leaves(step(params, x, y, 0.1)), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-11)
+
+
 def test_without_donation_nothing_is_overwritten():
     params, x, y = network()
     before = copies(params)

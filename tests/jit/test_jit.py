@@ -1,5 +1,6 @@
 """`jit` as users call it: what comes back, what is compiled when, nesting, host calls, threads, njit interop."""
 
+import importlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 import fungrad as fg
-from fungrad.errors import DtypeError, FungradError, OutOfBoundsError
+from fungrad.errors import DtypeError, FungradError, OutOfBoundsError, SingularMatrixError
 from fungrad.ir.types import array_type
 from fungrad.jit.emit_python import run_source
 from fungrad.jit.runtime import Compiled
@@ -386,8 +387,31 @@ def test_dispatcher_with_several_results_numbers_and_layouts():
 
 def test_dispatcher_reports_bounds():
     f = fg.jit(lambda x, i: x[i]).dispatcher(X, np.array([1]))
-    with pytest.raises(IndexError):
+    with pytest.raises(IndexError, match=r"gather at .*test_jit.py:\d+: an index is out of bounds for axis 0"):
         f(X, np.array([7]))
+
+
+def test_errors_of_numpy_pass_through_the_callers_of_a_dispatcher():
+    solve = fg.jit(lambda a, b: np.linalg.solve(a, b)).dispatcher(np.eye(2), np.ones(2))
+
+    @numba.njit
+    def twice(a, b):
+        return solve(a, solve(a, b))
+
+    np.testing.assert_allclose(twice(2 * np.eye(2), np.ones(2)), [0.25, 0.25])
+    for _ in range(2):
+        with pytest.raises(SingularMatrixError, match=r"solve: the matrix \(2, 2\) is singular, at .*test_jit.py"):
+            twice(np.zeros((2, 2)), np.ones(2))
+
+
+def test_a_dispatcher_uses_as_many_threads(monkeypatch):
+    seen = []
+
+    native = importlib.import_module("fungrad.jit.native")
+    monkeypatch.setattr(native, "compile_dispatcher", lambda program, threads: seen.append(threads))
+    for threads in (1, 3):
+        fg.jit(lambda x: np.sin(x), threads=threads).dispatcher(X)
+    assert seen == [1, 3]
 
 
 def test_an_argument_changed_in_place_is_traced():
@@ -428,6 +452,8 @@ def test_names_of_arguments_never_meet_those_of_generated_code():
 def test_a_dispatcher_refuses_constants_and_truncation():
     with pytest.raises(FungradError, match="do not depend on its arguments"):
         fg.jit(lambda x: (x * 2, 3.0)).dispatcher(X)
+    with pytest.raises(FungradError, match="returns nothing"):
+        fg.jit(lambda x: None).dispatcher(X)
     with pytest.raises(numba.core.errors.TypingError, match="n: compiled for an integer"):
         fg.jit(lambda x, n: x * n).dispatcher(X, 2)(X, 2.7)
 

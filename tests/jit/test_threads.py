@@ -12,7 +12,7 @@ from hypothesis import Phase, given, settings
 
 import fungrad as fg
 from fungrad.errors import StaticArgumentError
-from fungrad.jit import call, lower_nest, outline
+from fungrad.jit import call, lower_nest
 from fungrad.jit.call import compiled
 from fungrad.jit.emit_python import run_source
 from fungrad.jit.loops import Loop
@@ -243,7 +243,3 @@ def test_a_dispatcher_shares_its_loops():
 
     value, slope = f(*arguments)
     np.testing.assert_allclose(twice(*arguments), value + f(arguments[0] + slope)[0], rtol=1e-10)
-
-
-def test_what_is_worth_sharing_is_known_when_loops_are_written():
-    assert outline.WORTH_SHARING <= 2 * lower_nest.CHUNK_WORK
