@@ -26,7 +26,7 @@ from fungrad.ir.printing import identifiers
 from fungrad.ir.types import type_of
 from fungrad.numpy.promotion import frozen
 from fungrad.primitives.elementwise import ELEMENTWISE
-from fungrad.results import FlatFunction, describe, matching_leaves, own, pair
+from fungrad.results import AUX, FlatFunction, describe, matching_leaves, own, pair
 from fungrad.trace import Tracer, bind, trace
 from fungrad.transforms.vjp import vjp as flat_vjp
 
@@ -85,7 +85,7 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool 
         def scalar(*chosen: Any) -> Any:
             if not has_aux:
                 return _scalar(f, of_chosen(*chosen))
-            value, aux = pair("grad", f, of_chosen(*chosen))
+            value, aux = pair("grad", f, of_chosen(*chosen), AUX)
             return _scalar(f, value), aux
 
         flat = FlatFunction("grad", scalar, leaves.structure, has_aux)

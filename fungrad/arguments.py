@@ -122,11 +122,14 @@ def function_name(f: Callable[..., Any]) -> str:
     return str(getattr(f, "__name__", type(f).__name__))
 
 
-def check_callable(transform: str, f: Any) -> None:
-    """Raise ArgumentError unless `f` can be called."""
+def check_callable(transform: str, f: Any, name: str = "") -> None:
+    """Raise ArgumentError unless `f` can be called; `name` is that of the parameter, if there are several."""
     if not callable(f):
+        hint = f"Write {transform}(f)(x), not {transform}(f(x))."
         raise ArgumentError(
-            f"{transform} takes a function, got {type(f).__name__}. Write {transform}(f)(x), not {transform}(f(x))."
+            f"{transform}: {name} must be a function, got {type(f).__name__}."
+            if name
+            else f"{transform} takes a function, got {type(f).__name__}. {hint}"
         )
 
 

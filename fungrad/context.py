@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import linecache
 import os
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import CodeType
+from types import CodeType, TracebackType
 from typing import Any
-
-import numpy as np
 
 from fungrad.ir.graph import NOWHERE, Where
 
-_PACKAGES = tuple(os.path.dirname(os.path.abspath(file)) + os.sep for file in (__file__, np.__file__))
+_SPECS = (importlib.util.find_spec(name) for name in ("fungrad", "numpy", "scipy", "numba"))
+_PACKAGES = tuple(os.path.dirname(spec.origin) + os.sep for spec in _SPECS if spec and spec.origin)
+_INTERNAL = (*_PACKAGES, functools.__file__)
+
+LONGEST = 120  # characters of a line that errors show
 
 
 class _InternalFiles(dict[str, bool]):
-    """Whether a file is part of fungrad or NumPy, remembered for each name."""
+    """Whether a file is part of fungrad, NumPy, SciPy or Numba (or functools), remembered for each name."""
 
     def __missing__(self, file: str) -> bool:
-        internal = file.startswith(_PACKAGES)
+        internal = file.startswith(_INTERNAL)
         self[file] = internal
         return internal
 
@@ -47,7 +51,7 @@ STATE = State()
 
 
 def user_site() -> Any:
-    """The innermost frame outside fungrad and NumPy, cheaply; `resolve_site` makes it readable."""
+    """The innermost frame outside those packages, cheaply; `resolve_site` makes it readable."""
     if STATE.site is not None:
         return STATE.site
     frame = sys._getframe(2)
@@ -76,8 +80,23 @@ def _line_of(code: CodeType, instruction: int) -> int:
 
 def user_line() -> str:
     """The user's current position with the text of the line, for error messages."""
-    where = resolve_site(user_site())
+    return _with_text(resolve_site(user_site()))
+
+
+def line_in(traceback: TracebackType | None) -> str:
+    """The user's innermost line that an error came through."""
+    found = NOWHERE
+    while traceback is not None:
+        file = traceback.tb_frame.f_code.co_filename
+        if not INTERNAL_FILES[file]:
+            found = Where(file, traceback.tb_lineno)
+        traceback = traceback.tb_next
+    return _with_text(found)
+
+
+def _with_text(where: Where) -> str:
     text = linecache.getline(where.file, where.line).strip()
+    text = text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
     return f"{where}: {text}" if text else str(where)
 
 

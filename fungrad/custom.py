@@ -60,14 +60,14 @@ class _Custom:
         names = parameter_names(self._f, len(args))
         return fixed, flatten_arguments([args[i] for i in dynamic], lambda: [names[i] for i in dynamic])
 
-    def _flat(self, f: Function, args: tuple[Any, ...], fixed: Sequence[int], has_aux: bool = False) -> FlatFunction:
-        """A function of all arguments as one of the leaves of those that are not fixed."""
+    def _flat(self, f: Function, args: tuple[Any, ...], fixed: Sequence[int], form: str = "") -> FlatFunction:
+        """A function of all arguments as one of the leaves of those not fixed; `form` is that of the pair it gives."""
         dynamic = [i for i in range(len(args)) if i not in fixed]
         structure = tree.structure(tuple(args[i] for i in dynamic))
         others = [
             x if i in fixed else None for i, x in enumerate(args)
         ]  # no traced value, which would outlive its trace
-        return FlatFunction(self.transform, with_others_fixed(f, dynamic, others, {}), structure, has_aux)
+        return FlatFunction(self.transform, with_others_fixed(f, dynamic, others, {}), structure, bool(form), form)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
@@ -133,7 +133,7 @@ class custom_jvp(_Custom):
 
         def rule(*values: Any) -> list[Any]:
             primals, tangents = (tree.unflatten(structure, half) for half in (values[:count], values[count:]))
-            out, tangent = pair("custom_jvp", user_rule, user_rule(*given, primals, tangents))
+            out, tangent = pair("custom_jvp", user_rule, user_rule(*given, primals, tangents), "(out, tangent)")
             if tree.structure(out) != flat.out:
                 raise TreeError(
                     f"custom_jvp: the rule of {name} returned an out of the structure {tree.structure(out)!r}, but "
@@ -190,7 +190,7 @@ class custom_vjp(_Custom):
         if top is None:
             return self._f(*args)
         flat = self._flat(self._f, args, fixed)
-        flat_forward = self._flat(self._rules[0], args, fixed, has_aux=True)
+        flat_forward = self._flat(self._rules[0], args, fixed, "(out, residuals)")
         user_backward, name = self._rules[1], function_name(self._f)
         structure, fixed_arguments = leaves.structure, [args[i] for i in fixed]  # the rule keeps no traced value
         types = [type_of(x) for x in values]

@@ -19,7 +19,7 @@ from fungrad.arguments import (
     positions,
     with_others_fixed,
 )
-from fungrad.errors import NotDifferentiableError
+from fungrad.errors import ArgumentError, NotDifferentiableError
 from fungrad.forward import jvp
 from fungrad.ir.types import type_of
 from fungrad.numpy.promotion import frozen
@@ -116,6 +116,9 @@ def hvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
     >>> hvp(lambda x: np.sum(x**3), (np.array([1.0, 2.0]),), (np.array([1.0, 0.0]),))
     array([6., 0.])
     """
+    for name, values in (("primals", primals), ("tangents", tangents)):
+        if not isinstance(values, tuple | list):
+            raise ArgumentError(f"hvp: {name} must be a tuple, got {type(values).__name__}. Write hvp(f, (x,), (t,)).")
     argnums = tuple(range(len(primals))) if len(primals) > 1 else 0
     return jvp(grad(f, argnums), primals, tangents)[1]
 

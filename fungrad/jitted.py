@@ -23,7 +23,7 @@ from fungrad.compilation import Origin, Phases, remember_origin
 from fungrad.compile_reasons import Layout, Signature, place, reason
 from fungrad.context import finding_nans, stepwise
 from fungrad.effects import has_effects
-from fungrad.errors import CompileError
+from fungrad.errors import CompileError, UnsupportedError
 from fungrad.evaluate import evaluate
 from fungrad.ir.graph import Graph
 from fungrad.ir.printing import identifiers
@@ -175,6 +175,14 @@ class Jitted:
                 "arguments, such as a constant. Return only what is computed from them."
             )
         return self._code(traced.graph, (), self._threads).dispatcher
+
+    @property
+    def _numba_type_(self) -> Any:
+        """What Numba asks for the type of a value."""
+        raise UnsupportedError(
+            f"{self!r} was used inside a Numba function. Make a function that can be called there first, for arguments "
+            "like those it will get: kernel = jit(f).dispatcher(x)."
+        )
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else MethodType(self, instance)

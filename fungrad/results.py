@@ -14,6 +14,9 @@ from fungrad.ir.types import type_of
 from fungrad.large_results import owns_memory
 from fungrad.trace import Tracer, fresh
 
+AUX = "(value, aux), since has_aux=True"
+"""The pair that a function returns under `has_aux`, for errors."""
+
 
 class FlatFunction:
     """A function of pytrees as a function of their leaves. Keeps the structure of what it returned last.
@@ -23,20 +26,28 @@ class FlatFunction:
         f: the user's function.
         structure: of the tuple of its arguments.
         has_aux: whether it returns `(out, aux)`; the leaves of `aux` then follow those of `out`.
+        form: what errors say that it returns then.
     """
 
-    def __init__(self, transform: str, f: Callable[..., Any], structure: tree.TreeDef, has_aux: bool = False) -> None:
+    def __init__(
+        self,
+        transform: str,
+        f: Callable[..., Any],
+        structure: tree.TreeDef,
+        has_aux: bool = False,
+        form: str = AUX,
+    ) -> None:
         self.transform = transform
         self.f = f
         self.arguments = structure
-        self.has_aux = has_aux
+        self.has_aux, self.form = has_aux, form
         self.out = self.aux = tree.LEAF
 
     def __call__(self, *leaves: Any) -> list[Any]:
         out = self.f(*tree.unflatten(self.arguments, leaves))
         extra: list[Any] = []
         if self.has_aux:
-            out, aux = pair(self.transform, self.f, out)
+            out, aux = pair(self.transform, self.f, out, self.form)
             extra, self.aux = tree.flatten(aux)
         found, self.out = tree.flatten(out)
         return [*found, *extra]
@@ -54,13 +65,10 @@ class FlatFunction:
         return tree.unflatten(self.aux, own(values[self.out.leaves :]))
 
 
-def pair(transform: str, f: Callable[..., Any], out: Any) -> tuple[Any, Any]:
-    """The result of a function under `has_aux`, checked."""
+def pair(transform: str, f: Callable[..., Any], out: Any, form: str) -> tuple[Any, Any]:
+    """The result of a function that must return two things, checked."""
     if not isinstance(out, tuple) or len(out) != 2:
-        raise ArgumentError(
-            f"{transform} with has_aux=True: {function_name(f)} must return a pair (value, aux), but returned "
-            f"{describe(out)}."
-        )
+        raise ArgumentError(f"{transform}: {function_name(f)} must return a pair {form}, but returned {describe(out)}.")
     return out
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from fungrad.context import STATE, user_site
+from fungrad.context import STATE, line_in, user_site
 from fungrad.context import attributed_to as attributed_to
 from fungrad.context import resolve_site as resolve_site
 from fungrad.context import user_line as user_line
@@ -134,6 +134,10 @@ class Trace:
         cause = getattr(error, "__cause__", None)
         if isinstance(cause, FungradError) and not isinstance(error, FungradError):
             raise cause  # NumPy buries our message under its own where `ndarray[i] = tracer` fails
+        if type(error) is TypeError and "<traced " in str(error):  # as NumPy's of shapes, such as np.zeros(tracer)
+            raise ConcretizationError(
+                f"{error}, at {line_in(traceback)}. Shapes, lengths and options must be known. {STATIC}"
+            ) from error
 
     def input(self, value: Any, weak: bool = False) -> Tracer:
         """A fresh tracer that carries `value` (concrete trace)."""
@@ -264,6 +268,10 @@ def leaked(tracer: Tracer) -> LeakedTracerError:
         "transformation had finished. It was probably stored in a global, an attribute or a list outside the function. "
         "Return it from the function instead."
     )
+
+
+STATIC = "If it is an argument of jit that need not be traced, name it: jit(f, static_argnames=...)."
+"""What helps where a number is needed that is an argument."""
 
 
 def need_value(tracer: Tracer, action: str, instead: str) -> Any:

@@ -45,7 +45,7 @@ def associative_scan(fn: Callable[[Any, Any], Any], elems: Any, reverse: bool = 
     >>> product[:, 0, 1]
     array([1., 2., 3., 4., 5.])
     """
-    check_callable("associative_scan", fn)
+    check_callable("associative_scan", fn, "fn")
     leaves = flatten_arguments([elems], lambda: ["elems"])
     structure = leaves.structure.children[0]
     if not leaves.values:

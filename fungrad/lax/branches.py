@@ -66,7 +66,7 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
 
 def _switch(transform: str, index: Any, branches: Sequence[Callable[..., Any]], operands: tuple[Any, ...]) -> Any:
     for f in branches:
-        check_callable(transform, f)
+        check_callable(transform, f, "a branch")
     if stepwise() and is_known(index):
         return finished(branches[int(concrete_value(index) if type(index) is Tracer else index)](*operands))
     leaves = flatten_arguments(operands, lambda: [f"operand {i}" for i in range(len(operands))])

@@ -57,7 +57,7 @@ def scan(
     >>> scan(lambda total, x: (total + x, total * x), 0.0, np.array([1.0, 2.0, 3.0]))
     (np.float64(6.0), array([0., 2., 9.]))
     """
-    check_callable("scan", f)
+    check_callable("scan", f, "f")
     rows = flatten_arguments([xs], lambda: ["xs"])
     count = _length(rows, length)
     block = known_int("scan", "unroll", unroll)
@@ -76,7 +76,7 @@ def map(f: Callable[[Any], Any], xs: Any) -> Any:
     >>> map(lambda x: x.sum(), np.arange(6.0).reshape(3, 2))
     array([1., 5., 9.])
     """
-    check_callable("map", f)
+    check_callable("map", f, "f")
 
     def step(_: Any, x: Any) -> Any:
         return None, f(x)
@@ -100,7 +100,7 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_
     >>> int(fori_loop(0, 5, lambda i, total: total + i, 0))
     10
     """
-    check_callable("fori_loop", body_fun)
+    check_callable("fori_loop", body_fun, "body_fun")
     first, last = known_int("fori_loop", "lower", lower), known_int("fori_loop", "upper", upper)
     if first is not None and last is not None:
 
@@ -139,8 +139,8 @@ def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], i
     >>> round(float(sqrt(2.0)), 10)
     1.4142135624
     """
-    for f in (cond_fun, body_fun):
-        check_callable("while_loop", f)
+    check_callable("while_loop", cond_fun, "cond_fun")
+    check_callable("while_loop", body_fun, "body_fun")
     return _while("while_loop", cond_fun, body_fun, init_val)
 
 

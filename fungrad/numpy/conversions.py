@@ -14,8 +14,18 @@ from typing import Any, NoReturn
 import numpy as np
 
 from fungrad.context import INTERNAL_FILES
-from fungrad.errors import ArgumentError, ConcretizationError
-from fungrad.trace import Tracer, abstract_purpose, concrete_value, need_value, user_line
+from fungrad.errors import ArgumentError, ConcretizationError, UnsupportedError
+from fungrad.trace import STATIC, Tracer, abstract_purpose, concrete_value, need_value, user_line
+
+_SCIPY = {
+    "logsumexp": "np.logaddexp.reduce",
+    "softmax": "fungrad.nn.softmax",
+    "log_softmax": "fungrad.nn.log_softmax",
+    "solve_triangular": "fungrad.lax.linalg.solve_triangular",
+    "cho_solve": "fungrad.lax.linalg.cho_solve",
+    **{name: f"np.linalg.{name}" for name in ("solve", "inv", "det", "cholesky", "eigh", "svd", "qr", "pinv", "lstsq")},
+}
+"""What takes traced arrays in place of functions of SciPy."""
 
 
 def known_value(x: Any, action: str, instead: str) -> Any:
@@ -49,10 +59,8 @@ def _is_plain(t: Tracer) -> bool:
 def to_array(self: Tracer, dtype: Any = None, copy: Any = None) -> Any:
     """`__array__`: only for integers and booleans of known value."""
     if _is_plain(self):
-        value = need_value(
-            self, "conversion to an ndarray", "Index plain arrays by fungrad.numpy.take(array, i, axis=0)."
-        )
-        return np.array(value, dtype)
+        instead = f"To index a plain array with it, use fungrad.numpy.take(array, i, axis=0). {STATIC}"
+        return np.array(need_value(self, "conversion to an ndarray", instead), dtype)
     call, stores = user_call()
     if stores:
         raise ConcretizationError(
@@ -63,9 +71,11 @@ def to_array(self: Tracer, dtype: Any = None, copy: Any = None) -> Any:
     name = call.split("(")[0].strip()
     if name.endswith(("asarray", "asanyarray", "ascontiguousarray", "array")):
         instead = (
-            "Use fungrad.numpy.array([...]) or np.stack to build arrays from traced values; a traced value alone "
-            "already is an array."
+            f"Use fungrad.numpy.array([...]) or np.stack to build arrays from traced values. A traced value alone "
+            f"already is an array: leave {name} out, or use fungrad.numpy.asarray."
         )
+    elif name.split(".")[-1] in _SCIPY:
+        instead = f"Use {_SCIPY[name.split('.')[-1]]} in place of {name}."
     elif name.startswith(("np.float", "numpy.float")):
         instead = f"Use x.astype({name})."
     else:
@@ -85,9 +95,7 @@ def to_number(kind: str) -> Any:
 
     def method(self: Tracer) -> Any:
         if _is_plain(self) and self.size == 1:
-            value = need_value(
-                self, f"{kind}()", "Keep it an array, or mark the argument static under jit and unmapped under vmap."
-            )
+            value = need_value(self, f"{kind}()", f"Keep it an array. {STATIC} Under vmap, leave it unmapped.")
             return convert(value.item())
         _refuse_number(self, kind)
 
@@ -127,8 +135,8 @@ def to_bool(self: Tracer) -> bool:
     value = need_value(
         self,
         "a condition (if, while, and, or, not, assert)",
-        "Use np.where(condition, a, b), or np.logical_and and np.logical_or; or mark the argument static "
-        "under jit and unmapped under vmap.",
+        "Use np.where(condition, a, b), np.logical_and, np.logical_or, or fungrad.lax.cond and while_loop. "
+        f"{STATIC} Under vmap, leave it unmapped.",
     )
     if value.size != 1:
         raise ArgumentError(
@@ -155,6 +163,21 @@ def tolist(self: Tracer) -> Any:
     raise ConcretizationError(
         f"x.tolist() would turn a traced value {self.type} into plain numbers, at {user_line()}, and their gradient "
         "would be lost. Use list(x), whose elements are traced."
+    )
+
+
+def refuse_hash(self: Tracer) -> int:
+    """`hash`, which sets and the keys of dicts need."""
+    raise ConcretizationError(
+        f"a traced value {self.type} cannot be a key of a dict or an element of a set, at {user_line()}. {STATIC}"
+    )
+
+
+def refuse_numba(self: Tracer) -> Any:
+    """What Numba asks for the type of an argument."""
+    raise UnsupportedError(
+        f"a Numba function was called with a traced value {self.type}, at {user_line()}. Make it a primitive with "
+        "fungrad.extend.njit_primitive, or call the plain Python function: f.py_func(x)."
     )
 
 

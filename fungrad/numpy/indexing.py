@@ -15,7 +15,7 @@ from fungrad.errors import ArgumentError, DtypeError, OutOfBoundsError
 from fungrad.numpy.promotion import as_operand, broadcast_shape, frozen
 from fungrad.primitives.index import Gather
 from fungrad.primitives.shape import Flip, Slice, broadcast, reshape, transpose
-from fungrad.trace import Tracer, bind, need_value, user_line
+from fungrad.trace import STATIC, Tracer, bind, need_value, user_line
 
 
 class NewAxis(NamedTuple):
@@ -141,7 +141,7 @@ def _consumes(item: Any) -> int:
 def _range(item: slice, extent: int) -> Range:
     for bound in (item.start, item.stop, item.step):
         if type(bound) is Tracer:
-            need_value(bound, "a slice", "Use indices of fixed length, such as x[i + np.arange(n)].")
+            need_value(bound, "a slice", f"Use indices of fixed length, such as x[i + np.arange(n)]. {STATIC}")
     start, stop, step = item.indices(extent)
     return Range(start, step, len(range(start, stop, step)))
 

@@ -126,7 +126,6 @@ METHODS: dict[str, Any] = {
     "__le__": _comparison(np.less_equal),
     "__gt__": _comparison(np.greater),
     "__ge__": _comparison(np.greater_equal),
-    "__hash__": None,  # as ndarray: __eq__ is elementwise
     "__neg__": _unary(np.negative),
     "__pos__": _unary(np.positive),
     "__abs__": _unary(np.absolute),

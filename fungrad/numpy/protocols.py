@@ -168,6 +168,8 @@ _METHODS: dict[str, Any] = {
     "__complex__": conversions.to_number("complex"),
     "__index__": conversions.to_number("index"),
     "__bool__": conversions.to_bool,
+    "__hash__": conversions.refuse_hash,
+    "_numba_type_": property(conversions.refuse_numba),
     "__repr__": conversions.represent,
     "__format__": conversions.to_text,
     "__getitem__": views.read,

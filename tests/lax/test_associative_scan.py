@@ -107,7 +107,7 @@ def test_integers_booleans_and_the_number_of_equations():
 @pytest.mark.parametrize(
     ("call", "error", "said"),
     [
-        (lambda: lax.associative_scan(3, np.ones(3)), ArgumentError, "takes a function"),
+        (lambda: lax.associative_scan(3, np.ones(3)), ArgumentError, "fn must be a function"),
         (lambda: lax.associative_scan(np.add, 1.0), AxisError, r"axis 0 is not an axis of elems, f64\[\]"),
         (lambda: lax.associative_scan(np.add, np.ones(3), axis=1), AxisError, "axis 1 is not an axis of elems"),
         (lambda: lax.associative_scan(np.add, np.ones(3), axis=0.0), ArgumentError, "axis must be an int, got 0.0"),

@@ -92,7 +92,7 @@ def test_python_numbers_take_the_dtype_of_the_other_branch():
         (lambda: lax.cond(True, lambda: X, lambda: X.astype("f4")), TreeError, "f64.*f32|f32.*f64"),
         (lambda: lax.switch(1.5, [np.sin], X), ArgumentError, "index must be one integer"),
         (lambda: lax.switch(0, [], X), ArgumentError, "non-empty list"),
-        (lambda: lax.switch(0, [3], X), ArgumentError, "switch takes a function"),
+        (lambda: lax.switch(0, [3], X), ArgumentError, "switch: a branch must be a function, got int"),
         (lambda: lax.cond("x", np.sin, np.cos, X), TreeError, "str"),
     ],
 )

@@ -359,7 +359,7 @@ def test_a_tape_of_many_steps():
         (lambda: lax.scan(lambda c, x: (c, x), 0.0, XS, length=4), ShapeError, "xs: 5, length: 4"),
         (lambda: lax.scan(lambda c, x: (c, x), 0.0, None, length=2.5), ArgumentError, "length must be an integer"),
         (lambda: lax.scan(lambda c, x: (c, x), 0.0, XS, unroll=0), ArgumentError, "unroll must be a positive int"),
-        (lambda: lax.scan(3, 0.0, XS), ArgumentError, "scan takes a function, got int"),
+        (lambda: lax.scan(3, 0.0, XS), ArgumentError, "scan: f must be a function, got int"),
         (lambda: lax.while_loop(lambda x: x, lambda x: x, 1.0), TreeError, r"one boolean, but returned f64\[\]"),
         (lambda: lax.while_loop(lambda x: x > 0, lambda x: x, H), TreeError, "np.all or np.any"),
         (lambda: lax.while_loop(lambda x: x > 0, lambda x: (x, x), 1.0), TreeError, r"structure \*"),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import linecache
 import math
 import operator
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
+from scipy import special, stats
 
 import fungrad as fg
 from fungrad.errors import (
@@ -20,6 +23,11 @@ from fungrad.errors import (
 )
 
 X = np.array([0.5, -1.0, 2.0])
+
+
+@numba.njit  # type: ignore[misc, unused-ignore]
+def doubled(x: Any) -> Any:
+    return 2 * x
 
 
 def store(x: Any) -> None:
@@ -88,7 +96,13 @@ MISTAKES: list[tuple[Any, type[FungradError], str]] = [
     (lambda x: 1 if x else 2, ArgumentError, r"np\.any"),
     (lambda x: len(x[0]), ArgumentError, "0-d"),
     (lambda x: list(x[0]), ArgumentError, "0-d"),
-    (lambda x: {x: 1}, TypeError, "unhashable"),
+    (lambda x: {x: 1}, ConcretizationError, "cannot be a key of a dict .* static_argnames"),
+    (lambda x: doubled(x), UnsupportedError, r"Numba function .*njit_primitive, or .*f\.py_func"),
+    (lambda x: special.logsumexp(x), ConcretizationError, r"Use np\.logaddexp\.reduce in place of special\.logsumexp"),
+    (lambda x: special.softmax(x), ConcretizationError, r"Use fungrad\.nn\.softmax in place of special\.softmax"),
+    (lambda x: stats.norm.logpdf(x), ConcretizationError, r"in place of stats\.norm\.logpdf"),
+    (lambda x: np.asarray(x), ConcretizationError, r"leave np\.asarray out, or use fungrad\.numpy\.asarray"),
+    (lambda x: np.zeros(x), ConcretizationError, "would become a plain integer|static_argnames"),
     (lambda x: x + "a", TypeError, "unsupported operand"),
     (lambda x: x + None, TypeError, "unsupported operand"),
 ]
@@ -165,3 +179,43 @@ def test_fungrad_numpy_builds_arrays_of_traced_values() -> None:
     plain = np.array([[X[0], 1.0], [X[1] * X[2], 2]]).sum() * 3 * X.sum() + 2 * X[0]
     np.testing.assert_allclose(fg.vjp(f, X)[0], plain, rtol=1e-6)
     assert isinstance(fg.numpy.array([1.0, 2.0]), np.ndarray)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x, n: np.zeros(n) + x,
+        lambda x, n: np.full(n, 1.0) + x,
+        lambda x, n: np.arange(n) + x,
+        lambda x, n: x[:n],
+        lambda x, n: x if n > 2 else 2 * x,
+        lambda x, n: x * float(n),
+        lambda x, n: x * {3: 2.0}[n],
+    ],
+)
+def test_an_argument_that_should_be_static_is_told_so(f: Any) -> None:
+    with pytest.raises(ConcretizationError, match=r"at .*test_conversions.py:\d+: lambda x, n.* static_argnames"):
+        fg.jit(f)(X, 3)
+    fg.jit(f, static_argnames="n")(X, 3)
+
+
+def test_a_compiled_function_inside_a_numba_function() -> None:
+    kernel = fg.jit(lambda x: 2 * x)
+
+    @numba.njit
+    def f(x: Any) -> Any:
+        return kernel(x)
+
+    with pytest.raises((UnsupportedError, numba.TypingError), match=r"jit\(f\)\.dispatcher\(x\)"):
+        f(X)
+
+
+def test_long_lines_are_cut_in_errors() -> None:
+    source = "f = lambda x: float(x[0])" + " + x[1]" * 1000
+    with pytest.raises(ConcretizationError) as caught:
+        namespace: dict[str, Any] = {}
+        linecache.cache["long.py"] = (len(source), None, [source], "long.py")
+        exec(compile(source, "long.py", "exec"), namespace)
+        fg.grad(namespace["f"])(X)
+    assert "long.py:1: f = lambda x: float(x[0]) + x[1]" in str(caught.value)
+    assert len(str(caught.value)) < 500
