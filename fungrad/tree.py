@@ -7,11 +7,15 @@ structures compare equal and hash equal. Errors name the place of a leaf as the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, is_dataclass
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
-from fungrad.errors import TreeError
+import numpy as np
+
+from fungrad.errors import ShapeError, TreeError
 
 
 class TreeDef:
@@ -215,6 +219,43 @@ def map(f: Callable[..., Any], tree: Any, *rest: Any) -> Any:
             raise TreeError(f"tree {position} has the structure {other_shape}, expected that of the first, {shape}")
         others.append(flat)
     return unflatten(shape, [f(*xs) for xs in zip(first, *others, strict=True)])
+
+
+def ravel(tree: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """All numbers of a pytree as one vector, for what takes nothing else, such as SciPy's optimisers.
+
+    Args:
+        tree: a pytree of arrays and numbers; traced ones too.
+
+    Returns:
+        The leaves in their order, row by row, in one array of shape (size,) and of the dtype to which all promote; and
+        the function that makes such a pytree of such a vector, with the shapes and dtypes of the leaves.
+
+    Raises:
+        ShapeError: that function was given another shape.
+
+    >>> vector, unravel = ravel({'w': np.ones((2, 2)), 'b': 3.0})
+    >>> vector
+    array([3., 1., 1., 1., 1.])
+    >>> unravel(2 * vector)['w']
+    array([[2., 2.],
+           [2., 2.]])
+    """
+    found, shape = flatten(tree)
+    arrays = [x if hasattr(x, "dtype") else np.asarray(x) for x in found]
+    ends = [*accumulate((math.prod(x.shape) for x in arrays), initial=0)]
+    parts = [np.reshape(x, -1) for x in arrays]
+    forms = [(x.shape, x.dtype) for x in arrays]
+
+    def unravel(vector: Any) -> Any:
+        if np.shape(vector) != (ends[-1],):
+            raise ShapeError(f"unravel: the vector has shape {np.shape(vector)}, expected ({ends[-1]},)")
+        cut = zip(pairwise(ends), forms, strict=True)
+        return unflatten(
+            shape, [np.reshape(vector[a:b], s).astype(dtype, copy=False)[()] for (a, b), (s, dtype) in cut]
+        )
+
+    return np.concatenate(parts) if parts else np.zeros(0), unravel
 
 
 def split(tree: Any) -> tuple[list[Any], tuple[Any, Any]]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import fungrad as fg
 from fungrad import tree, tree_code
-from fungrad.errors import TreeError
+from fungrad.errors import ShapeError, TreeError
 from fungrad.testing.strategies import pytrees
 
 Point = namedtuple("Point", "x y")
@@ -171,3 +171,32 @@ def test_generated_code_for_unusual_containers():
     assert tree_code.builder(structure)(flat) == t
     assert tree_code.flattener(structure)({"b": Stack([1, 2]), "a": [], 4: ((),)}) is None
     assert tree_code.flattener(structure)({"b": Stack([1]), "a": [], 3: ((),)}) is None
+
+
+@given(pytrees())
+def test_a_vector_of_all_numbers_and_back(drawn):
+    vector, unravel = tree.ravel(drawn)
+    leaves = tree.leaves(drawn)
+    assert vector.shape == (sum(np.size(x) for x in leaves),)
+    again = unravel(vector)
+    assert tree.structure(again) == tree.structure(drawn)
+    for a, b in zip(tree.leaves(again), leaves, strict=True):
+        assert a.dtype == np.asarray(b).dtype
+        np.testing.assert_array_equal(a, b)
+
+
+def test_ravel_is_differentiable_and_compiles():
+    params = {"w": np.array([[1.0, 2.0], [3.0, 4.0]]), "b": 0.5}
+    vector, unravel = tree.ravel(params)
+
+    def loss(p):
+        return np.sum(np.sin(p["w"]) * p["b"])
+
+    expected = tree.ravel(fg.grad(loss)(params))[0]
+    for f in (fg.grad(lambda v: loss(unravel(v))), fg.jit(fg.grad(lambda v: loss(unravel(v))))):
+        np.testing.assert_allclose(f(vector), expected, rtol=1e-14)
+    jacobian = fg.jacobian(lambda p: tree.ravel(p)[0])(params)
+    np.testing.assert_array_equal(jacobian["w"].reshape(5, 4), np.eye(5)[:, 1:])
+    with pytest.raises(ShapeError, match=r"unravel: the vector has shape \(4,\), expected \(5,\)"):
+        unravel(vector[:4])
+    assert tree.ravel(())[0].shape == (0,)

@@ -212,10 +212,10 @@ def test_a_compiled_function_inside_a_numba_function() -> None:
 
 def test_long_lines_are_cut_in_errors() -> None:
     source = "f = lambda x: float(x[0])" + " + x[1]" * 1000
+    namespace: dict[str, Any] = {}
+    linecache.cache["long.py"] = (len(source), None, [source], "long.py")
+    exec(compile(source, "long.py", "exec"), namespace)
     with pytest.raises(ConcretizationError) as caught:
-        namespace: dict[str, Any] = {}
-        linecache.cache["long.py"] = (len(source), None, [source], "long.py")
-        exec(compile(source, "long.py", "exec"), namespace)
         fg.grad(namespace["f"])(X)
     assert "long.py:1: f = lambda x: float(x[0]) + x[1]" in str(caught.value)
     assert len(str(caught.value)) < 500
