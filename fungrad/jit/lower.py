@@ -198,6 +198,12 @@ class Lowering:
         self.stored[var] = buffer
         return buffer
 
+    def forget_rows(self) -> None:
+        """The memory of rows ends with the loop over them: another piece of it has its own, since of two pieces one may
+        be shared among threads and the other not, or both, each chunk with rows of its own."""
+        for var in [x for x, place in self.fusion.places.items() if place.shared and x not in self.destination]:
+            self.stored.pop(var, None)
+
     def fill(self, target: Buffer, element: Callable[[Indices, Scope], Expr]) -> None:
         """Store `element(index)` at every index of `target`."""
         index, body = nest(target.type.shape, self.statements)

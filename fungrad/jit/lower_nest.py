@@ -114,6 +114,8 @@ class NestLowering:
                         nest, level, inside, Loop(loop_index(level), stop, [], first), rounds, inside.body
                     ),
                 )
+                if not level:
+                    state.forget_rows()
         for eqn in begun:
             self._finish(self.accumulations.pop(eqn), scope)
 

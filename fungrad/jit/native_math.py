@@ -244,7 +244,8 @@ class ScalarMath:
         self.assume.at_most(quotient, 2.0 ** (a.format.mantissa - 1))
         rest = (-quotient).times_plus(c, a)
         rest = (rest + c).where(rest.compare("<", 0.0), rest)
-        rest = a.where(c.compare("==", math.inf), rest)
+        is_whole = b.and_(c.compare("==", math.inf), a.compare("<", math.inf))
+        rest = a.where(is_whole, rest)
         return rest.with_sign_of(number).value
 
     def library_fmod(self, x: ir.Value, y: ir.Value) -> ir.Value:

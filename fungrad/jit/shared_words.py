@@ -27,6 +27,7 @@ FUNCTIONS: dict[str, tuple[ir.Type, list[ir.Type]]] = {
     "pthread_cond_broadcast": (I32, [I64]),
     "clock_gettime": (I32, [I32, I64]),
     "sched_getcpu": (I32, []),
+    "getpid": (I32, []),
     "sched_getaffinity": (I32, [I32, I64, I64]),
     "sched_setaffinity": (I32, [I32, I64, I64]),
 }

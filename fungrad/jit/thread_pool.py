@@ -152,17 +152,23 @@ class _Pool(SharedWords):
                 self.take_rounds(completed, from_last=b.not_(b.trunc(number, I1)))
             with b.if_then(b.icmp_unsigned("==", b.load(idle_since), I64(0))):
                 b.store(self.now(), idle_since)
-            self.spin_until(lambda: b.icmp_unsigned("!=", self.load(LEFT), I64(0)), 64)
+            self.spin_until(lambda: self.may_help(number), 64)
             idle = b.sub(self.now(), b.load(idle_since))
             with b.if_then(b.icmp_signed(">", idle, I64(SPIN)), likely=False):
-                self.sleep()
+                self.sleep(number)
                 b.store(self.now(), idle_since)
             return ir.Constant(ir.IntType(1), 0)
 
         self.repeat(forever)
         b.ret(I64(0))
 
-    def sleep(self) -> None:
+    def may_help(self, number: ir.Value) -> ir.Value:
+        """Whether there are rounds that the worker of that number may take."""
+        b = self.b
+        asked = b.icmp_unsigned("<", number, self.load(HELPERS))
+        return b.and_(asked, b.icmp_unsigned("!=", self.load(LEFT), I64(0)))
+
+    def sleep(self, number: ir.Value) -> None:
         """Until a caller wakes the workers, whose rounds may be done by then: more of them will come.
 
         The system likes to wake a thread on the core of who wakes it, and leaves it there for milliseconds.
@@ -171,7 +177,7 @@ class _Pool(SharedWords):
         self.avoid(self.load(CALLER))
         self.call("pthread_mutex_lock", self.at(MUTEX))
         self.add(SLEEPING, 1)
-        with b.if_then(b.icmp_unsigned("==", self.load(LEFT), I64(0))):
+        with b.if_then(b.not_(self.may_help(number))):
             self.call("pthread_cond_wait", self.at(WAKE), self.at(MUTEX))
         self.add(SLEEPING, -1)
         self.call("pthread_mutex_unlock", self.at(MUTEX))
@@ -196,17 +202,25 @@ class _Pool(SharedWords):
             self.allow(others)
 
     def avoid_no_more(self) -> None:
-        """Undo that, unless someone else has chosen the cores meanwhile."""
+        """Undo that, unless someone else has chosen the cores of this thread meanwhile, or these for the process."""
         b, (allowed, others, now) = self.b, self.cores
-        known = self.read_allowed(now)
-        with b.if_then(b.and_(known, b.icmp_unsigned("==", b.load(now), b.load(others)))):
+
+        def has_others() -> ir.Value:
+            return b.icmp_unsigned("==", b.load(now), b.load(others))
+
+        with (
+            b.if_then(b.and_(self.read_allowed(now), has_others())),
+            b.if_then(self.read_allowed(now, of_process=True)),
+            b.if_then(b.not_(has_others())),
+        ):
             self.allow(allowed)
 
-    def read_allowed(self, cores: ir.Value) -> ir.Value:
-        """Which cores this thread may run on; whether the system tells."""
+    def read_allowed(self, cores: ir.Value, of_process: bool = False) -> ir.Value:
+        """Which cores this thread may run on, or the first one of the process; whether the system tells."""
         if sys.platform != "linux":
             return I1(0)
-        failed = self.call("sched_getaffinity", I32(0), I64(CORES), self.b.ptrtoint(cores, I64))
+        whose = self.call("getpid") if of_process else I32(0)
+        failed = self.call("sched_getaffinity", whose, I64(CORES), self.b.ptrtoint(cores, I64))
         return self.b.icmp_signed("==", failed, I32(0))
 
     def allow(self, cores: ir.Value) -> None:

@@ -103,7 +103,9 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
     x = x if sorter is None else take(x, sorter)
     values = as_value(values)
     column = reshape(values, (*values.shape, 1))
-    return np.sum(~(column <= x) if side == "left" else ~(column < x), axis=-1)  # so that a nan comes last
+    is_nan = column != column  # which comes last
+    before = (x < column) | (is_nan & (x == x)) if side == "left" else (x <= column) | is_nan
+    return np.sum(before, axis=-1)
 
 
 @implements(np.digitize)

@@ -154,7 +154,8 @@ def quantile(
         method
     ]
     below, above = getitem(ordered, (..., low)), getitem(ordered, (..., high))
-    result = below + (above - below) * np.asarray(t, gamma)
+    t, gap = np.asarray(t, gamma), above - below
+    result = np.where(t < 0.5, below + gap * t, above - gap * (1 - t))  # from the nearer of the two
     lost = reductions.any_(np.isnan(flat), -1)
     result = np.where(reshape(lost, (*lost.shape, *[1] * q.ndim)), np.nan, result)
     result = (

@@ -1,11 +1,18 @@
 """The pool by itself: which thread runs which rounds."""
 
 import ctypes
+import os
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
+
+import pytest
 
 from fungrad.jit.thread_pool import SPIN, WAKE_WORK, address_of_run
 
+ROOT = Path(__file__).parents[2]
 ROUND = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)
 ASLEEP = 5e-9 * SPIN  # seconds after which workers sleep for sure
 AWAKE = 0.6e-9 * SPIN  # seconds after which a worker that was woken is there, and still waits for rounds
@@ -59,3 +66,61 @@ def test_a_worker_that_comes_too_late_is_there_for_the_next_rounds():
         if sum(is_there() for _ in range(20)) >= 15:
             return
     raise AssertionError("workers that are woken go to sleep again")
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+@linux
+def test_workers_that_may_not_help_sleep():
+    """After a call with eight threads, calls with two use two: the other six take no time of a core."""
+    rounds_of_threads(8, threads=8)
+    time.sleep(ASLEEP)
+    names = os.listdir("/proc/self/task")
+    before = {name: _ticks(name) for name in names}
+    since = time.perf_counter()
+    while time.perf_counter() < since + 0.5:
+        rounds_of_threads(20, threads=2, seconds=2e-3)
+    spent = sorted(_ticks(name) - before[name] for name in names)
+    assert sum(spent[:-2]) <= 15, spent
+
+
+def _ticks(name):
+    """Hundredths of a second of processor time."""
+    fields = Path(f"/proc/self/task/{name}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+CHOSEN = """
+import os, time
+import numpy as np
+import fungrad as fg
+
+def tasks():
+    return [int(t) for t in os.listdir("/proc/self/task")]
+
+f = fg.jit(lambda x: np.tanh(np.sin(x) * np.exp(-x * x)), threads=2)
+x = np.ones(500_000)
+cores = os.sched_getaffinity(0)
+for core in sorted(cores):
+    for t in tasks():
+        os.sched_setaffinity(t, cores)
+    for _ in range(20):
+        f(x)
+    time.sleep(0.05)
+    for t in tasks():
+        os.sched_setaffinity(t, {core})
+    for _ in range(20):
+        f(x)
+    time.sleep(0.05)
+    assert all(os.sched_getaffinity(t) <= {core} for t in tasks())
+print("kept")
+"""
+
+
+@linux
+def test_workers_stay_on_the_cores_chosen_for_the_process():
+    done = subprocess.run(
+        [sys.executable, "-c", CHOSEN], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stdout.strip() == "kept", done.stderr

@@ -116,6 +116,33 @@ def test_the_printed_source_of_shared_loops():
                 np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
 
 
+def softmax(x):
+    e = np.exp(x)
+    return e / np.sum(e, axis=1, keepdims=True)
+
+
+PADDED = {
+    "front": lambda x: softmax(np.pad(x, [(1, 0), (0, 0)])),
+    "back": lambda x: softmax(np.pad(x, [(0, 1), (0, 0)])),
+    "both": lambda x: softmax(np.pad(x, [(7, 300), (0, 0)])),
+    "gradient of neighbours": fg.grad(lambda x: np.sum((softmax(x)[1:] - softmax(x)[:-1]) ** 2)),
+    "gradient of some rows": fg.grad(lambda x: np.sum(np.log(softmax(x))[1:, 0] ** 2)),
+}
+
+
+@pytest.mark.parametrize("name", PADDED)
+@pytest.mark.parametrize("shape", [(300, 40), (1000, 40), (600, 300)])
+def test_pieces_of_a_loop_over_rows_have_rows_of_their_own(name, shape):
+    """Where it is cut at padding, some pieces are shared and others not."""
+    f, x = PADDED[name], RNG.normal(size=shape)
+    one = fg.jit(f, threads=1)(x)
+    np.testing.assert_allclose(one, f(x), rtol=1e-10, atol=1e-13)
+    for threads in (2, 3):
+        compiled = fg.jit(f, threads=threads)
+        for _ in range(10):
+            np.testing.assert_array_equal(compiled(x), one)
+
+
 def test_several_python_threads_at_once():
     f, arguments = CASES["elementwise"]
     compiled = fg.jit(f)

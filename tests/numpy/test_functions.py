@@ -117,3 +117,27 @@ def test_ufunc_equals_numpy(ufunc: Any, dtype: Any) -> None:
     for got, wanted in zip(*[(r if ufunc.nout > 1 else (r,)) for r in (seen[0], expected)], strict=True):
         assert got.dtype == wanted.dtype
         np.testing.assert_allclose(got.value, wanted, rtol=1e-6 if wanted.dtype == np.float32 else 1e-13)
+
+
+NAN, INF = np.nan, np.inf
+
+
+@pytest.mark.parametrize(
+    ("f", "args"),
+    [
+        (lambda a, v: np.searchsorted(a, v), ([1.0, 2.0, NAN], [-1.0, 1.5, 3.0, NAN])),
+        (lambda a, v: np.searchsorted(a, v, "right"), ([1.0, 2.0, NAN, NAN], [-1.0, 2.0, 3.0, NAN])),
+        (lambda x: np.fmod(x, INF), ([INF, -INF, 1.0, -0.0, NAN],)),
+        (lambda x: np.remainder(x, INF), ([INF, -INF, 1.0, 0.0, NAN],)),
+        (lambda x: np.gradient(x), ([0.0, 1e17, 1.0, 5.0],)),
+        (lambda x: np.gradient(x, 0.5), ([0.0, INF, 1.0, 5.0, 2.0],)),
+        (lambda x: np.gradient(x, np.array([0.0, 0.5, 1.0, 1.5])), ([0.0, 1e17, 1.0, 5.0],)),
+        (lambda x: np.quantile(x, [0.1, 0.3, 0.5, 0.9]), ([-INF, 1.0, 2.0, 3.0],)),
+        (lambda x: np.quantile(x, 0.9), ([1.0, 2.0, INF],)),
+    ],
+)
+def test_extreme_values_are_numpys(f, args):
+    arrays = [np.array(x) for x in args]
+    with np.errstate(invalid="ignore"):
+        expected = f(*arrays)
+    np.testing.assert_array_equal(fg.jit(f)(*arrays), expected)
