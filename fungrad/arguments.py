@@ -124,13 +124,13 @@ def function_name(f: Callable[..., Any]) -> str:
 
 def check_callable(transform: str, f: Any, name: str = "") -> None:
     """Raise ArgumentError unless `f` can be called; `name` is that of the parameter, if there are several."""
-    if not callable(f):
-        hint = f"Write {transform}(f)(x), not {transform}(f(x))."
-        raise ArgumentError(
-            f"{transform}: {name} must be a function, got {type(f).__name__}."
-            if name
-            else f"{transform} takes a function, got {type(f).__name__}. {hint}"
-        )
+    if callable(f):
+        return
+    if name:
+        raise ArgumentError(f"{transform}: {name} must be a function, got {type(f).__name__}.")
+    raise ArgumentError(
+        f"{transform} takes a function, got {type(f).__name__}. Write {transform}(f)(x), not {transform}(f(x))."
+    )
 
 
 def positions(transform: str, argnums: Any, count: int) -> tuple[int, ...]:
