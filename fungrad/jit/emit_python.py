@@ -7,7 +7,7 @@ Tests compare the two.
 from __future__ import annotations
 
 import linecache
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -208,7 +208,7 @@ def _convert(x: Any, dtype: str) -> Any:
     return np.asarray(x).astype(dtype)[()]
 
 
-def _grown(tape: Any, rows: int) -> Any:
+def grown_tape(tape: Any, rows: int) -> Any:
     """A tape with room for at least that many rows."""
     if len(tape) >= rows:
         return tape
@@ -217,20 +217,35 @@ def _grown(tape: Any, rows: int) -> Any:
     return larger
 
 
-def run_source(program: Program, inputs: Sequence[Any]) -> list[Any]:
-    """Execute the source of a program as plain Python and return its outputs."""
-    source = emit_python(program)
+def run_source(
+    program: Program,
+    inputs: Sequence[Any],
+    edit: Callable[[str], str] = str,
+    array: Callable[[Any], Any] = np.asarray,
+    **names: Any,
+) -> list[Any]:
+    """Execute the source of a program as plain Python and return its outputs.
+
+    Args:
+        program, inputs: of the compiled function.
+        edit: what to do with the source before.
+        array: makes the arrays of inputs, constants and outputs, of NumPy's.
+        names: what names in the source mean, besides or instead of what they are.
+    """
+    source = edit(emit_python(program))
     file = f"<fungrad {program.name}>"
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
 
     def host(position: int, *arrays: Any) -> Any:
         return program.hosts[position].op.evaluate(*arrays)
 
-    namespace: dict[str, Any] = {**_OWN, "np": np, "host": host, "convert": _convert, "grown": _grown}
+    namespace: dict[str, Any] = {**_OWN, "np": np, "host": host, "convert": _convert, "grown": grown_tape} | names
     exec(compile(source, file, "exec"), namespace)
-    arrays = {b: np.empty(b.type.shape, b.type.dtype) for b in program.outputs}
-    arrays |= {b: np.array(x, dtype=b.type.dtype, order="C") for x, b in zip(inputs, program.inputs, strict=True)}
-    arrays |= {b: b.value for b in program.constants}
+    arrays = {b: array(np.empty(b.type.shape, b.type.dtype)) for b in program.outputs}
+    arrays |= {
+        b: array(np.array(x, dtype=b.type.dtype, order="C")) for x, b in zip(inputs, program.inputs, strict=True)
+    }
+    arrays |= {b: array(b.value) for b in program.constants}
     try:
         with np.errstate(all="ignore"):
             namespace[program.name](*(arrays[b] for b in dict.fromkeys(program.arguments)))

@@ -99,8 +99,7 @@ def test_shared_loops_compute_what_the_interpreter_does(name):
 @given(programs())
 def test_random_programs_in_small_chunks(drawn):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lower_nest, "CHUNK_WORK", 1)
-        patch.setattr(lower_nest, "SPEED", 1)
+        patch.setattr(lower_nest.NestLowering, "_work", lambda self, nest: 10**9)
         patch.setattr(lower_nest, "WHOLE_VECTORS", 2)
         check_each_equation(*drawn)
         check_fused(*drawn)
