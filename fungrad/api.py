@@ -64,9 +64,17 @@ def grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -
 
 
 def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
-    """A function that returns `(f(...), grad(f)(...))` from one evaluation; see `grad`.
+    """The value of a scalar function with its gradient, from one evaluation.
 
-    With `has_aux` it returns `((value, aux), gradient)`.
+    Args and errors as `grad`.
+
+    Returns:
+        A function of the same arguments that returns `(value, gradient)`: the number that `f` returns, of its dtype,
+        and what `grad(f)` returns. With `has_aux`, `((value, aux), gradient)`.
+
+    >>> value, gradient = value_and_grad(lambda x: np.sum(x**2))(np.array([1.0, 2.0]))
+    >>> float(value), gradient
+    (5.0, array([2., 4.]))
     """
     check_callable("grad", f)
 
@@ -142,9 +150,17 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> Any:
 
 
 def make_graph(f: Function) -> Callable[..., Graph]:
-    """A function that, called with example arguments of `f`, returns the Graph that `f` computes.
+    """The program of a function, as the compiler and the transformations see it.
 
-    The arguments' shapes and dtypes matter, their values do not. Printing the result shows the program:
+    Args:
+        f: a function of arrays and pytrees of arrays, written in NumPy.
+
+    Returns:
+        A function that takes example arguments of `f`, positional ones, and returns the `Graph` that `f` computes: an
+        equation for each primitive, with types such as f64[3]. Shapes and dtypes of the examples matter, values do not.
+
+    Raises:
+        ConcretizationError: `f` needs values, for an `if` for example.
 
     >>> print(make_graph(lambda x: np.sin(x) * 2.0)(np.ones(3)))  # doctest: +ELLIPSIS
     { x:f64[3] ->
@@ -173,7 +189,18 @@ def make_graph(f: Function) -> Callable[..., Graph]:
 
 
 def stop_gradient(x: Any) -> Any:
-    """`x` unchanged, as a constant for every derivative. `x` is a pytree; leaves that are not floats pass through."""
+    """`x` unchanged, as a constant for every derivative.
+
+    Args:
+        x: a pytree of arrays and numbers, traced or not; leaves that are not floats pass through.
+
+    Returns:
+        A pytree like it, of the same shapes, dtypes and values; what depends on it has no derivative by it.
+
+    >>> from fungrad import grad
+    >>> float(grad(lambda x: x * stop_gradient(x))(3.0))  # of x c at c = 3
+    3.0
+    """
 
     def stop(leaf: Any) -> Any:
         return bind(ELEMENTWISE["stop_gradient"], leaf) if isinstance(leaf, Tracer) and leaf.type.is_float else leaf

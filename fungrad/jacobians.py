@@ -66,7 +66,9 @@ def jacfwd(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False)
 
 
 def jacrev(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
-    """The Jacobian of a function, row by row, by reverse mode: right for more inputs than outputs. As `jacfwd`.
+    """The Jacobian of a function, row by row, by reverse mode: right for more inputs than outputs.
+
+    Args, result and errors as `jacfwd`.
 
     >>> jacrev(lambda A, x: A @ x, 1)(np.array([[1.0, 2.0], [3.0, 4.0]]), np.ones(2))
     array([[1., 2.],
@@ -93,7 +95,12 @@ jacobian = jacrev
 def hessian(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
     """The matrix of second derivatives of a function, by forward over reverse mode.
 
-    Args and errors as `jacfwd`; for a scalar `f` of one array of shape s the result has the shape s + s.
+    Args and errors as `jacfwd`.
+
+    Returns:
+        A function of the same arguments. For a scalar `f` of one array of shape s it returns an array of shape s + s,
+        in the dtype of the argument; for a pytree, a pytree like it of such pytrees: `hessian(f)(p)['w']['b']` has the
+        shape of `p['w']` followed by that of `p['b']`. Outputs that are not scalar come first, as in `jacfwd`.
 
     >>> hessian(lambda x: x[0] ** 2 * x[1])(np.array([1.0, 2.0]))
     array([[4., 2.],
@@ -111,7 +118,14 @@ def hvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
         tangents: one for each primal, as in `jvp`.
 
     Returns:
-        A pytree like the primal, or a tuple of them for several.
+        A pytree like the primal, or a tuple of them for several, with their shapes and dtypes.
+
+    Raises:
+        NonScalarError: `f` returned something other than one real number.
+        ArgumentError, TreeError, ShapeError, DtypeError: primals and tangents are not tuples of the same structure,
+            shapes and dtypes.
+
+    Source: Pearlmutter, "Fast exact multiplication by the Hessian", 1994; forward over reverse mode.
 
     >>> hvp(lambda x: np.sum(x**3), (np.array([1.0, 2.0]),), (np.array([1.0, 0.0]),))
     array([6., 0.])

@@ -1,13 +1,15 @@
 """Pytrees: nested containers of arrays, taken apart and put together again.
 
-Containers are tuple, list, dict (in sorted key order), namedtuple, None (no leaves), dataclasses, and classes
-registered with `register`. Everything else is a leaf. A `TreeDef` is the structure without the leaves; equal
-structures compare equal and hash equal. Errors name the place of a leaf as the user would write it: `params['w1']`.
+Containers are tuple, list, dict and defaultdict (in the order of their sorted keys), OrderedDict (in its own),
+namedtuple, None (no leaves), dataclasses, and classes registered with `register`. Everything else is a leaf. A
+`TreeDef` is the structure without the leaves; equal structures compare equal and hash equal. Errors name the place of a
+leaf as the user would write it: `params['w1']`.
 """
 
 from __future__ import annotations
 
 import math
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from itertools import accumulate, pairwise
@@ -56,8 +58,9 @@ class TreeDef:
             return f"({inner[0]},)" if len(inner) == 1 else f"({', '.join(inner)})"
         if self.kind is list:
             return f"[{', '.join(inner)}]"
-        if self.kind is dict:
-            return "{" + ", ".join(f"{k!r}: {c}" for k, c in zip(self.meta, inner, strict=True)) + "}"
+        if self.kind in (dict, OrderedDict):
+            text = "{" + ", ".join(f"{k!r}: {c}" for k, c in zip(self.meta, inner, strict=True)) + "}"
+            return text if self.kind is dict else f"OrderedDict({text})"
         return f"{self.kind.__name__}({', '.join(inner)})"
 
 
@@ -80,6 +83,10 @@ def _indices(_: Any, count: int) -> list[str]:
     return [f"[{i}]" for i in range(count)]
 
 
+def _brackets(keys: Sequence[Any], _: int) -> list[str]:
+    return [f"[{key!r}]" for key in keys]
+
+
 def _flatten_dict(tree: dict[Any, Any]) -> tuple[Sequence[Any], Any]:
     try:
         keys = sorted(tree)
@@ -88,13 +95,28 @@ def _flatten_dict(tree: dict[Any, Any]) -> tuple[Sequence[Any], Any]:
     return [tree[key] for key in keys], tuple(keys)
 
 
+def _flatten_defaultdict(tree: defaultdict[Any, Any]) -> tuple[Sequence[Any], Any]:
+    children, keys = _flatten_dict(tree)
+    return children, (tree.default_factory, keys)
+
+
 _CONTAINERS: dict[type, Container | None] = {  # None for a class known to be a leaf
     tuple: Container(lambda t: (t, None), lambda _, children: tuple(children), _indices),
     list: Container(lambda t: (t, None), lambda _, children: list(children), _indices),
     dict: Container(
         _flatten_dict,
         lambda keys, children: dict(zip(keys, children, strict=True)),
-        lambda keys, _: [f"[{key!r}]" for key in keys],
+        _brackets,
+    ),
+    OrderedDict: Container(
+        lambda t: (list(t.values()), tuple(t)),
+        lambda keys, children: OrderedDict(zip(keys, children, strict=True)),
+        _brackets,
+    ),
+    defaultdict: Container(
+        _flatten_defaultdict,
+        lambda meta, children: defaultdict(meta[0], zip(meta[1], children, strict=True)),
+        lambda meta, count: _brackets(meta[1], count),
     ),
     type(None): Container(lambda _: ((), None), lambda _, __: None, _indices),
 }
@@ -114,6 +136,13 @@ def register(
 
     Raises:
         TreeError: the class is registered already.
+
+    >>> class Line:
+    ...     def __init__(self, slope, offset, name):
+    ...         self.slope, self.offset, self.name = slope, offset, name
+    >>> register(Line, lambda l: ((l.slope, l.offset), l.name), lambda name, children: Line(*children, name))
+    >>> leaves(Line(2.0, 1.0, 'first'))
+    [2.0, 1.0]
     """
     if _CONTAINERS.get(cls) is not None:
         raise TreeError(f"{cls.__name__} is a pytree container already; register a class once.")
@@ -150,7 +179,17 @@ def known(cls: Any) -> Container:
 
 
 def flatten(tree: Any) -> tuple[list[Any], TreeDef]:
-    """The leaves of a pytree from left to right, and its structure."""
+    """The leaves of a pytree from left to right, and its structure.
+
+    Args:
+        tree: containers in containers; what is no container is a leaf, a whole array too. None has no leaves.
+
+    Returns:
+        The leaves, as they are, and the TreeDef with which `unflatten` makes the pytree again.
+
+    >>> flatten({'w': (1, 2), 'b': 3})
+    ([3, 1, 2], {'b': *, 'w': (*, *)})
+    """
     leaves: list[Any] = []
     return leaves, _flatten_into(tree, leaves)
 
@@ -168,9 +207,18 @@ def _flatten_into(tree: Any, leaves: list[Any]) -> TreeDef:
 def unflatten(structure: TreeDef, leaves: Iterable[Any]) -> Any:
     """The pytree of that structure with those leaves.
 
+    Args:
+        structure: a TreeDef, of `structure` or `flatten`.
+        leaves: as many as it has, from left to right; they may be anything.
+
     Raises:
-        TreeError: too few or too many leaves.
+        TreeError: too few or too many leaves, or `structure` is no TreeDef.
+
+    >>> unflatten(structure([0, (0, 0)]), 'abc')
+    ['a', ('b', 'c')]
     """
+    if not isinstance(structure, TreeDef):
+        raise TreeError(f"unflatten takes a TreeDef and leaves, got {type(structure).__name__} first. See `structure`.")
     given = list(leaves)
     if len(given) != structure.leaves:
         raise TreeError(f"a pytree {structure} has {structure.leaves} leaves, got {len(given)}")
@@ -193,17 +241,32 @@ def key_paths(structure: TreeDef, root: str = "") -> list[str]:
 
 
 def leaves(tree: Any) -> list[Any]:
-    """The leaves of a pytree from left to right."""
+    """The leaves of a pytree from left to right; of a dict in the order of its sorted keys.
+
+    >>> leaves([1, {'b': 2, 'a': (3, None)}])
+    [1, 3, 2]
+    """
     return flatten(tree)[0]
 
 
 def structure(tree: Any) -> TreeDef:
-    """The structure of a pytree."""
+    """The structure of a pytree: what is left of it without its leaves. Equal structures compare and hash equal.
+
+    >>> structure([1, (2, None)]) == structure([np.ones(3), ('x', None)])
+    True
+    """
     return flatten(tree)[1]
 
 
 def map(f: Callable[..., Any], tree: Any, *rest: Any) -> Any:
     """Apply `f` to corresponding leaves of pytrees of one structure.
+
+    Args:
+        f: a function of as many leaves as there are trees.
+        tree, rest: pytrees.
+
+    Returns:
+        A pytree of that structure, with what `f` returns as leaves.
 
     Raises:
         TreeError: a later tree has another structure than the first; the message shows both.

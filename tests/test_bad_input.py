@@ -363,6 +363,8 @@ FUNCTION_CASES = {
     "argmax of nothing": (lambda x: np.argmax(x[:0]), (X,), ShapeError, ["argmax", "no elements|empty"]),
     "transpose with wrong axes": (lambda x: np.transpose(x, (0, 1)), (X,), FungradError, ["transpose", r"\(0, 1\)"]),
     "squeeze of a long axis": (lambda x: np.squeeze(x, 0), (X,), FungradError, ["squeeze", "0", "3"]),
+    "map of a number": (lambda x: fg.lax.map(np.sin, np.sum(x)), (X,), FungradError, ["map: xs", "leading axis"]),
+    "map of nothing": (lambda x: fg.lax.map(np.sin, {}), (X,), FungradError, ["map: xs holds no arrays"]),
     "attribute that does not exist": (lambda x: x.detach(), (X,), AttributeError, ["detach"]),
     "iterating over a number": (lambda x: list(np.sum(x)), (X,), FungradError, ["0-d|iterate"]),
     "len of a number": (lambda x: len(np.sum(x)), (X,), FungradError, ["0-d|len"]),
@@ -376,6 +378,13 @@ ABSTRACT_CASES = {
     "boolean mask": (lambda x: x[x > 0], ["mask|bool", "np.where"]),
     "np.nonzero": (lambda x: np.nonzero(x), ["nonzero", "np.where|values|shape"]),
     "range of a traced integer": (lambda x: [x for _ in range(np.argmax(x))], ["int|index", "static"]),
+    "a traced number of tiles": (lambda x: np.tile(x, np.argmax(x)), ["iterated", "must be known", "static"]),
+    "a traced number of parts": (lambda x: np.split(x, np.argmax(x)), ["iterated", "must be known", "static"]),
+    "a traced length of a scan": (
+        lambda x: fg.lax.scan(lambda c, _: (c, None), x, length=np.argmax(x)),
+        ["scan: length", "non-negative int", "static"],
+    ),
+    "a traced number of classes": (lambda x: fg.nn.one_hot([0], np.argmax(x)), ["one_hot: classes", "static"]),
     "repeats that are traced": (lambda x: np.repeat(x, np.argsort(x)), ["repeat|array"]),
     "max() of traced values": (lambda x: max(x[0], x[1]), ["bool|if", "np.where|np.maximum"]),
 }

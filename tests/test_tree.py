@@ -1,6 +1,6 @@
 """Pytrees: taken apart and put together they are what they were; paths are what a user would write."""
 
-from collections import OrderedDict, namedtuple
+from collections import Counter, OrderedDict, defaultdict, namedtuple
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -43,6 +43,8 @@ trees = pytrees(
         st.tuples(inner, inner).map(lambda xy: Point(*xy)),
         st.tuples(inner, st.none()).map(lambda wb: Layer(*wb)),
         st.tuples(st.lists(inner, max_size=2), st.sampled_from("uv")).map(lambda x: Bag(*x)),
+        st.dictionaries(st.sampled_from("zyx"), inner, max_size=2).map(OrderedDict),
+        st.dictionaries(st.sampled_from("zyx"), inner, max_size=2).map(lambda d: defaultdict(int, d)),
     ),
 )
 
@@ -93,9 +95,29 @@ def test_dicts_are_in_key_order_and_none_has_no_leaves():
 
 
 def test_subclasses_of_containers_are_not_taken_for_them():
-    ordered = OrderedDict(a=1)
-    flat, structure = tree.flatten(ordered)
-    assert tree.unflatten(structure, flat) == ordered
+    assert tree.leaves([Counter(a=1)]) == [Counter(a=1)]
+
+
+def test_ordered_dicts_keep_their_order_and_default_dicts_their_default():
+    ordered, default = OrderedDict(b=1, a=2), defaultdict(list, b=1, a=2)
+    assert tree.leaves((ordered, default)) == [1, 2, 2, 1]
+    assert tree.structure(ordered) != tree.structure(OrderedDict(a=2, b=1))
+    assert (
+        tree.structure(default) == tree.structure(defaultdict(list, a=2, b=1)) != tree.structure(defaultdict(a=2, b=1))
+    )
+    assert repr(tree.structure(ordered)) == "OrderedDict({'b': *, 'a': *})"
+    assert tree.key_paths(tree.structure((ordered, default)), "t") == [
+        "t[0]['b']",
+        "t[0]['a']",
+        "t[1]['a']",
+        "t[1]['b']",
+    ]
+    doubled = tree.map(lambda x: 2 * x, default)
+    assert doubled["c"] == []
+    for gradient in (fg.grad, lambda f: fg.jit(fg.grad(f))):
+        found = gradient(lambda t: t["b"] * t["a"] ** 2)(OrderedDict(b=3.0, a=2.0))
+        assert found == OrderedDict(b=4.0, a=12.0)
+        assert type(found) is OrderedDict
 
 
 def test_repr_shows_the_structure():
@@ -108,6 +130,8 @@ def test_errors():
         tree.map(lambda *x: x, [1], [2], [3, 4])
     with pytest.raises(TreeError, match="3 leaves, got 4"):
         tree.unflatten(tree.structure((1, 2, 3)), range(4))
+    with pytest.raises(TreeError, match="unflatten takes a TreeDef"):
+        tree.unflatten([1, 2], tree.structure([1, 2]))
     with pytest.raises(TreeError, match="already"):
         tree.register(Bag, None, None)
 

@@ -53,6 +53,13 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
         branches: functions of the operands that return the same structure, shapes and dtypes.
         operands: pytrees of arrays and numbers.
 
+    Returns:
+        What the chosen branch returns. All are traced, one is run.
+
+    Raises:
+        ArgumentError: the index is not one integer, or there is no branch.
+        TreeError: the branches return different structures, shapes or dtypes; the message shows both.
+
     >>> float(switch(1, [np.sin, np.cos, np.exp], 0.0))
     1.0
     """

@@ -19,7 +19,7 @@ from fungrad.passes import optimize
 from fungrad.regions.scan import Scan
 from fungrad.regions.while_loop import While
 from fungrad.results import own
-from fungrad.trace import bind
+from fungrad.trace import STATIC, Tracer, bind
 
 
 def scan(
@@ -59,7 +59,7 @@ def scan(
     """
     check_callable("scan", f, "f")
     rows = flatten_arguments([xs], lambda: ["xs"])
-    count = _length(rows, length)
+    count = _length("scan", rows, length)
     block = known_int("scan", "unroll", unroll)
     if block is None or block < 1:
         raise ArgumentError(f"scan: unroll must be a positive int, got {unroll!r}.")
@@ -73,6 +73,17 @@ def map(f: Callable[[Any], Any], xs: Any) -> Any:
 
     As `vmap(f)(xs)`, but a loop: it needs memory for one application at a time.
 
+    Args:
+        f: a function of a pytree like `xs` without the first axis of its arrays; it returns a pytree of arrays.
+        xs: a pytree of arrays of shapes (n, ...), n the same in all.
+
+    Returns:
+        A pytree like the result of `f`, each of its arrays with a first axis of n.
+
+    Raises:
+        ShapeError: a leaf of `xs` is a number, or their first extents differ.
+        ArgumentError: `xs` holds no arrays, or `f` is no function.
+
     >>> map(lambda x: x.sum(), np.arange(6.0).reshape(3, 2))
     array([1., 5., 9.])
     """
@@ -83,7 +94,7 @@ def map(f: Callable[[Any], Any], xs: Any) -> Any:
 
     step.__name__ = function_name(f)
     rows = flatten_arguments([xs], lambda: ["xs"])
-    return _scan("map", step, None, rows, _length(rows, None), False, ahead=False)[1]  # memory for one row
+    return _scan("map", step, None, rows, _length("map", rows, None), False, ahead=False)[1]  # memory for one row
 
 
 def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_val: Any) -> Any:
@@ -93,9 +104,16 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_
 
     Args:
         lower: the first i, an integer.
-        upper: one past the last i.
+        upper: one past the last i; no step is taken where it is not above `lower`.
         body_fun: returns a value of the structure, shapes and dtypes of `val`.
         init_val: the first `val`, a pytree of arrays and numbers.
+
+    Returns:
+        The last `val`, a pytree like `init_val`.
+
+    Raises:
+        ArgumentError: a bound is no integer.
+        TreeError: `body_fun` returns another structure, shape or dtype than it is given; the message shows both.
 
     >>> int(fori_loop(0, 5, lambda i, total: total + i, 0))
     10
@@ -144,24 +162,26 @@ def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], i
     return _while("while_loop", cond_fun, body_fun, init_val)
 
 
-def _length(rows: Leaves, length: Any) -> int:
-    """The number of steps of a scan."""
+def _length(name: str, rows: Leaves, length: Any) -> int:
+    """The number of steps of a scan or map."""
     paths = tree.key_paths(rows.structure.children[0], "xs")
     extents: dict[int, str] = {}
     for x, path in zip(rows.values, paths, strict=True):
         if not x.shape:
-            raise ShapeError(f"scan: {path} is a single number, {type_of(x)}; it needs a leading axis to loop over.")
+            raise ShapeError(f"{name}: {path} is a single number, {type_of(x)}; it needs a leading axis to loop over.")
         extents.setdefault(x.shape[0], path)
-    given = None if length is None else known_int("scan", "length", length)
+    given = None if length is None else known_int(name, "length", length)
     if length is not None and (given is None or given < 0):
-        raise ArgumentError(f"scan: length must be a non-negative int, got {length!r}.")
+        hint = f" {STATIC}" if isinstance(length, Tracer) else ""
+        raise ArgumentError(f"{name}: length must be a non-negative int, got {length!r}.{hint}")
     if given is not None:
         extents.setdefault(given, "length")
     if not extents:
-        raise ArgumentError("scan: xs holds no arrays, so the number of steps is not known; pass length.")
+        hint = "; pass length" if name == "scan" else ""
+        raise ArgumentError(f"{name}: xs holds no arrays, so the number of steps is not known{hint}.")
     if len(extents) > 1:
         shown = ", ".join(f"{path}: {extent}" for extent, path in extents.items())
-        raise ShapeError(f"scan: the leading extents differ ({shown}).")
+        raise ShapeError(f"{name}: the leading extents differ ({shown}).")
     return next(iter(extents))
 
 

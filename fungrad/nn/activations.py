@@ -1,7 +1,7 @@
 """Activation functions, applied element by element, and softmax, which works along an axis.
 
 At its kink each has the derivative of its right-hand branch, as docs/kinks.md states: relu'(0) = 1. Arguments are
-arrays or numbers; float32 and float64 are kept, integers become float64.
+arrays of any shape or numbers; float32 and float64 are kept, integers become float64, complex numbers are a DtypeError.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fungrad.primitives.elementwise import erf, logistic
 
 
 def relu(x: Any) -> Any:
-    """x where x >= 0, else 0. The derivative at 0 is 1; nan stays nan.
+    """x where x >= 0, else 0, of the shape of x. The derivative at 0 is 1; nan stays nan.
 
     >>> relu(np.array([-1.0, 0.0, 2.0]))
     array([0., 0., 2.])
@@ -28,13 +28,19 @@ def relu(x: Any) -> Any:
 
 
 def leaky_relu(x: Any, slope: float = 0.01) -> Any:
-    """x where x >= 0, else slope x. The derivative at 0 is 1."""
+    """x where x >= 0, else slope x, of the shape of x. The derivative at 0 is 1.
+
+    Source: Maas, Hannun and Ng, "Rectifier nonlinearities improve neural network acoustic models", 2013.
+
+    >>> leaky_relu(np.array([-1.0, 0.0, 2.0]))
+    array([-0.01,  0.  ,  2.  ])
+    """
     x = as_float("leaky_relu", "x", x)
     return np.where(x < 0, slope * x, x)
 
 
 def elu(x: Any, alpha: float = 1.0) -> Any:
-    """x where x >= 0, else alpha (e^x - 1). The derivative at 0 is 1.
+    """x where x >= 0, else alpha (e^x - 1), of the shape of x. The derivative at 0 is 1.
 
     Source: Clevert, Unterthiner and Hochreiter, "Fast and accurate deep network learning by exponential linear units",
     2016.
@@ -45,12 +51,16 @@ def elu(x: Any, alpha: float = 1.0) -> Any:
 
 
 def tanh(x: Any) -> Any:
-    """The hyperbolic tangent; its derivative is 1 - tanh(x)^2."""
+    """The hyperbolic tangent of each element; its derivative is 1 - tanh(x)^2.
+
+    >>> float(tanh(0.0))
+    0.0
+    """
     return np.tanh(as_float("tanh", "x", x))
 
 
 def sigmoid(x: Any) -> Any:
-    """s = 1 / (1 + e^-x), between 0 and 1; its derivative is s (1 - s).
+    """s = 1 / (1 + e^-x) of each element, between 0 and 1; its derivative is s (1 - s).
 
     >>> float(sigmoid(0.0))
     0.5
@@ -59,20 +69,31 @@ def sigmoid(x: Any) -> Any:
 
 
 def softplus(x: Any) -> Any:
-    """log(1 + e^x); its derivative is the sigmoid."""
+    """log(1 + e^x) of each element, also where e^x overflows; its derivative is the sigmoid.
+
+    >>> softplus(np.array([-1000.0, 1000.0]))
+    array([   0., 1000.])
+    """
     return np.logaddexp(as_float("softplus", "x", x), 0.0)
 
 
 def silu(x: Any) -> Any:
-    """x sigmoid(x), also called swish."""
+    """x sigmoid(x) of each element, also called swish.
+
+    Source: Ramachandran, Zoph and Le, "Searching for activation functions", 2017.
+
+    >>> float(silu(0.0))
+    0.0
+    """
     x = as_float("silu", "x", x)
     return x * logistic(x)
 
 
 def gelu(x: Any, approximate: bool = False) -> Any:
-    """x Phi(x), where Phi is the distribution function of the standard normal.
+    """x Phi(x) of each element, where Phi is the distribution function of the standard normal.
 
     Args:
+        x: floats of any shape.
         approximate: use the cheaper form 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), which is off by less than
             5e-4.
 
@@ -85,10 +106,14 @@ def gelu(x: Any, approximate: bool = False) -> Any:
 
 
 def softmax(x: Any, axis: int | Sequence[int] | None = -1) -> Any:
-    """e^x divided by its sum along `axis`: positive, and sums to 1.
+    """e^x divided by its sum along `axis`: positive, and sums to 1; of the shape of x.
 
     >>> softmax(np.array([0.0, 0.0]))
     array([0.5, 0.5])
+
+    Args:
+        x: floats of any shape but (); whatever their size, nothing overflows.
+        axis: one or several axes, all for None.
 
     Raises:
         AxisError: `axis` is not an axis of `x`.
@@ -99,7 +124,11 @@ def softmax(x: Any, axis: int | Sequence[int] | None = -1) -> Any:
 
 
 def log_softmax(x: Any, axis: int | Sequence[int] | None = -1) -> Any:
-    """log(softmax(x)), also where softmax underflows to 0. Arguments and errors as `softmax`."""
+    """log(softmax(x)), also where softmax underflows to 0. Arguments and errors as `softmax`.
+
+    >>> log_softmax(np.array([0.0, 1000.0]))
+    array([-1000.,     0.])
+    """
     shifted = _below_zero("log_softmax", x, axis)
     return shifted - np.log(np.sum(np.exp(shifted), axis=_axes(axis), keepdims=True))
 

@@ -13,7 +13,7 @@ from fungrad.errors import ArgumentError, DtypeError, OutOfBoundsError, ShapeErr
 from fungrad.ir.types import type_of
 from fungrad.nn.activations import log_softmax
 from fungrad.nn.checks import as_array, as_float, normal_axes
-from fungrad.trace import Tracer, concrete_value
+from fungrad.trace import STATIC, Tracer, concrete_value
 
 
 def squared_error(prediction: Any, target: Any) -> Any:
@@ -104,7 +104,8 @@ def one_hot(labels: Any, classes: int, dtype: Any = np.float64) -> Any:
            [1., 0., 0.]])
     """
     if isinstance(classes, bool) or not isinstance(classes, int | np.integer) or classes < 1:
-        raise ArgumentError(f"one_hot: classes must be a positive int, got {classes!r}.")
+        hint = f" {STATIC}" if isinstance(classes, Tracer) else ""
+        raise ArgumentError(f"one_hot: classes must be a positive int, got {classes!r}.{hint}")
     y = as_array("one_hot", "labels", labels)
     if y.dtype.kind not in "iu":
         raise DtypeError(f"one_hot: labels must be integers, got {type_of(y)}.")

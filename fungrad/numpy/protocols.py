@@ -29,7 +29,7 @@ from fungrad.numpy import statistics as _statistics  # noqa: F401
 from fungrad.numpy import subscripts as _subscripts  # noqa: F401
 from fungrad.numpy.registry import dispatch
 from fungrad.numpy.ufunc_methods import call_method
-from fungrad.trace import Tracer, bind, user_line
+from fungrad.trace import STATIC, Tracer, bind, user_line
 
 # -- protocols -------------------------------------------------------------------------------------------------------
 
@@ -114,7 +114,8 @@ def _len(self: Tracer) -> int:
 
 def _iter(self: Tracer) -> Iterator[Any]:
     if not self.shape:
-        raise ArgumentError(f"a 0-d array cannot be iterated over or unpacked, at {user_line()}.")
+        hint = f" Shapes, lengths and axes must be known. {STATIC}" if self.dtype.kind in "iu" else ""
+        raise ArgumentError(f"a 0-d array cannot be iterated over or unpacked, at {user_line()}.{hint}")
     return (views.read(self, i) for i in range(self.shape[0]))
 
 
