@@ -36,6 +36,8 @@ RESERVED = frozenset(
         "grown",
         "clip",
         "erf",
+        "erfc",
+        "erfcx",
         "erf_inv",
         "logistic",
         "threefry2x32",

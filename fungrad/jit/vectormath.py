@@ -42,6 +42,8 @@ FUNCTIONS: dict[str, Callable[..., Number]] = {
     "arctan": vectorarc.arctan,
     "arctan2": vectorarc.arctan2,
     "erf": vectorerf.erf,
+    "erfc": vectorerf.erfc,
+    "erfcx": vectorerf.erfcx,
     "pow": vectorpow.pow,
     "cbrt": vectorpow.cbrt,
     "hypot": vectorpow.hypot,

@@ -246,7 +246,7 @@ def spread_to(x: Any, shape: Shape, dtype: DType) -> Any:
 
 # -- elementwise operations ------------------------------------------------------------------------------------------
 
-_TEMPLATES: dict[str, Any] = {"erf": np.exp, "logistic": np.exp}
+_TEMPLATES: dict[str, Any] = dict.fromkeys(("erf", "erfc", "erfcx", "logistic"), np.exp)
 
 
 def elementwise(row: str, ufunc: Any, *operands: Any) -> Any:

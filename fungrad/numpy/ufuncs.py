@@ -24,7 +24,7 @@ from fungrad.numpy.promotion import (
 )
 from fungrad.primitives.convert import convert
 from fungrad.primitives.create import full
-from fungrad.primitives.elementwise import ELEMENTWISE, ROWS, erf, erf_inv, logistic
+from fungrad.primitives.elementwise import ELEMENTWISE, ROWS, erf, erf_inv, erfc, erfcx, logistic
 from fungrad.trace import Tracer, bind, concrete_value, user_line
 
 ROW_OF: dict[Any, str] = {
@@ -196,6 +196,14 @@ def _entr(x: Any) -> Any:
     return np.where(x < 0, -np.inf, -_xlogy(x, x))
 
 
+def _log_ndtr(x: Any) -> Any:
+    """log(ndtr(x)), also where ndtr is too small for a number. Each branch is evaluated where it is exact."""
+    y = as_float(x) * -math.sqrt(0.5)
+    below = y > 0.7
+    tail = np.where(below, y, 1.0)
+    return np.where(below, np.log(0.5 * erfcx(tail)) - tail * tail, np.log1p(-0.5 * erfc(np.where(below, 0.0, -y))))
+
+
 def _modf(x: Any) -> Any:
     whole = np.trunc(x)
     return x - whole, whole
@@ -237,14 +245,16 @@ COMPOSITES: dict[Any, Callable[..., Any]] = {
 SCIPY: dict[str, Callable[..., Any]] = {
     "erf": lambda x: erf(as_float(x)),
     "erfinv": lambda x: erf_inv(as_float(x)),
-    "erfc": lambda x: 1 - erf(as_float(x)),
+    "erfc": lambda x: erfc(as_float(x)),
+    "erfcx": lambda x: erfcx(as_float(x)),
     "expit": lambda x: logistic(as_float(x)),
     "logit": _logit,
     "log_expit": _log_expit,
     "xlogy": _xlogy,
     "xlog1py": _xlog1py,
     "entr": _entr,
-    "ndtr": lambda x: 0.5 * (1 + erf(as_float(x) / math.sqrt(2))),
+    "ndtr": lambda x: 0.5 * erfc(as_float(x) * -math.sqrt(0.5)),
+    "log_ndtr": _log_ndtr,
     "log1p": np.log1p,
     "expm1": np.expm1,
     "exp2": np.exp2,

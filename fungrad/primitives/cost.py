@@ -12,7 +12,7 @@ FUNCTION = 20  # additions that an elementary function takes
 _LONG_FUNCTIONS = {  # by the length of their code, which bounds how many of them one loop takes
     **dict.fromkeys(("sin", "cos", "tan"), 100),
     "pow": 80,
-    **dict.fromkeys(("erf", "arcsinh", "arccosh", "arctan2", "cbrt"), 40),
+    **dict.fromkeys(("erf", "erfc", "erfcx", "arcsinh", "arccosh", "arctan2", "cbrt"), 40),
 }
 
 _DIVISIONS = frozenset({"div", "sqrt", "reciprocal"})

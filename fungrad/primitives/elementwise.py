@@ -43,6 +43,18 @@ def _erf(x: Any) -> Any:
     return erf(x)
 
 
+def _erfc(x: Any) -> Any:
+    from scipy.special import erfc  # imported late, as above
+
+    return erfc(x)
+
+
+def _erfcx(x: Any) -> Any:
+    from scipy.special import erfcx  # imported late, as above
+
+    return erfcx(x)
+
+
 def _erf_inv(x: Any) -> Any:
     from scipy.special import erfinv  # imported late, as above
 
@@ -65,6 +77,16 @@ def _clip(x: Any, low: Any, high: Any) -> Any:
 def erf(x: Value) -> Value:
     """The error function."""
     return bind(Elementwise("erf"), x)
+
+
+def erfc(x: Value) -> Value:
+    """The complementary error function, 1 - erf(x), also where that is tiny."""
+    return bind(Elementwise("erfc"), x)
+
+
+def erfcx(x: Value) -> Value:
+    """The scaled complementary error function, exp(x**2) erfc(x), also where the factors are extreme."""
+    return bind(Elementwise("erfcx"), x)
 
 
 def erf_inv(x: Value) -> Value:
@@ -165,6 +187,8 @@ ROWS: dict[str, Row] = {
     ),
     "logistic": Row(_logistic, (lambda t, out, x: t * out * (1 - out),)),
     "erf": Row(_erf, (lambda t, out, x: (2 / math.sqrt(math.pi)) * t * np.exp(-x * x),)),
+    "erfc": Row(_erfc, (lambda t, out, x: (-2 / math.sqrt(math.pi)) * t * np.exp(-x * x),)),
+    "erfcx": Row(_erfcx, (lambda t, out, x: t * (2 * x * out - 2 / math.sqrt(math.pi)),)),
     "erf_inv": Row(_erf_inv, (lambda t, out, x: (math.sqrt(math.pi) / 2) * t * np.exp(out * out),)),
     # trigonometric and hyperbolic
     "sin": Row(np.sin, (lambda t, out, x: t * np.cos(x),)),

@@ -22,7 +22,13 @@ from tests.jit.vectormath_errors import compiled
 jax.config.update("jax_enable_x64", True)
 COUNT = 100_000
 REMAINDERS = ("fmod", "remainder", "floor_divide")
-THEIRS: dict[str, Callable[..., Any]] = {"logistic": jax.nn.sigmoid, "erf": jax.scipy.special.erf, "pow": jnp.power}
+THEIRS: dict[str, Callable[..., Any]] = {
+    "logistic": jax.nn.sigmoid,
+    "erf": jax.scipy.special.erf,
+    "erfc": jax.scipy.special.erfc,
+    "erfcx": lambda x: jnp.exp(x * x) * jax.scipy.special.erfc(x),  # JAX has none
+    "pow": jnp.power,
+}
 
 
 def arguments(row: str, dtype: Any) -> list[Any]:

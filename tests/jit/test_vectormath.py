@@ -14,7 +14,8 @@ from fungrad.primitives.elementwise import ELEMENTWISE, ROWS
 from fungrad.trace import bind, trace
 from tests.jit.vectormath_errors import DOMAIN, EXACT, compiled, largest_error
 
-BOUND = 1.0  # ulp
+BOUND = dict.fromkeys(FUNCTIONS, 1.0) | {"erfc": 6.0, "erfcx": 6.0}  # ulp
+NOT_LONGER = ("erf", "erfc", "erfcx")  # SciPy has them in double precision at most
 BLOCK = 2**16  # float32 arguments at a time: what they are compared by stays in a cache
 HARD = {"tan": (-0.763550325225854, 0.7684320426270367)}  # where few of millions of points were off by more
 DIVIDING = ("fmod", "remainder", "floor_divide")
@@ -30,11 +31,11 @@ def test_every_function_has_an_oracle():
 @pytest.mark.parametrize("row", FUNCTIONS)
 def test_error_bound(row, dtype):
     worst, place = largest_error(row, dtype, 1000, seed=1)
-    assert worst <= BOUND, f"{row}({place!r}) is off by {worst} ulp"
+    assert worst <= BOUND[row], f"{row}({place!r}) is off by {worst} ulp"
 
 
 @pytest.mark.skipif(np.finfo(np.longdouble).eps > 2.0**-60, reason="no extended precision on this platform")
-@pytest.mark.parametrize("row", [row for row in FUNCTIONS if row != "erf"])  # SciPy has no erf in extended precision
+@pytest.mark.parametrize("row", [row for row in FUNCTIONS if row not in NOT_LONGER])
 def test_error_bound_at_many_points(row):
     """Against NumPy in extended precision, which is faster than mpmath."""
     rng = np.random.default_rng(2)
@@ -46,7 +47,7 @@ def test_error_bound_at_many_points(row):
     with np.errstate(all="ignore"):
         exact = 1 / (1 + np.exp(-precise[0])) if row == "logistic" else ROWS[row].function(*precise)
         error = np.abs(compiled(row)(*args) - exact) / np.spacing(np.abs(exact.astype(np.float64)))
-    assert np.nanmax(error) <= BOUND
+    assert np.nanmax(error) <= BOUND[row]
 
 
 def edges(dtype):
@@ -68,13 +69,13 @@ def test_edges(row, dtype, moderate):
     if moderate:
         x = x[~(np.abs(x) > 1e4)]  # nan stays
     args = [x] if row in UNARY else [a.ravel().copy() for a in np.meshgrid(x, x)]
-    wide = np.longdouble if dtype == np.float64 and row != "erf" else np.float64  # SciPy has no longer erf
+    wide = np.longdouble if dtype == np.float64 and row not in NOT_LONGER else np.float64
     with np.errstate(all="ignore"):
         expected = ROWS[row].function(*(a.astype(wide) for a in args)).astype(dtype)
     got = compiled(row)(*args)
     same = (got == expected) & (np.signbit(got) == np.signbit(expected)) | (np.isnan(got) & np.isnan(expected))
     with np.errstate(all="ignore"):
-        near_enough = np.abs(got - expected) <= BOUND * np.spacing(np.abs(expected))
+        near_enough = np.abs(got - expected) <= BOUND[row] * np.spacing(np.abs(expected))
     wrong = ~(same | near_enough)
     assert not wrong.any(), [tuple(v[wrong][:5] for v in (*args, got, expected))]
 
@@ -118,7 +119,11 @@ def check_float32(row, f, args):
         error = np.abs(found.astype(np.float64) - exact) / np.spacing(np.abs(rounded)).astype(np.float64)
     odd = ~np.isfinite(rounded)
     np.testing.assert_array_equal(found[odd], rounded[odd])
-    assert np.all(error[~odd] <= BOUND), (row, float(error[~odd].max()), [x[~odd][error[~odd].argmax()] for x in args])
+    assert np.all(error[~odd] <= BOUND[row]), (
+        row,
+        float(error[~odd].max()),
+        [x[~odd][error[~odd].argmax()] for x in args],
+    )
 
 
 @pytest.mark.fuzz

@@ -20,6 +20,16 @@ from fungrad.primitives.elementwise import ELEMENTWISE, ROWS
 from fungrad.trace import bind
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "vectormath.md"
+
+
+def _inverse_series(x: Any) -> Any:
+    """erfcx of a large number, to more than 70 digits."""
+    terms = [mpmath.mpf(1)]
+    for k in range(1, 20):
+        terms.append(-terms[-1] * (2 * k - 1) / (2 * x * x))
+    return sum(terms) / (x * mpmath.sqrt(mpmath.pi))
+
+
 EXACT: dict[str, Callable[..., Any]] = {
     "exp": mpmath.exp,
     "exp2": lambda x: mpmath.mpf(2) ** x,
@@ -43,6 +53,8 @@ EXACT: dict[str, Callable[..., Any]] = {
     "arctan": mpmath.atan,
     "arctan2": mpmath.atan2,
     "erf": mpmath.erf,
+    "erfc": lambda x: mpmath.erfc(x) if x < 1e3 else mpmath.mpf(0),
+    "erfcx": lambda x: mpmath.exp(x * x) * mpmath.erfc(x) if x < 1e3 else _inverse_series(x),
     "pow": mpmath.power,
     "cbrt": lambda x: mpmath.sign(x) * mpmath.cbrt(abs(x)),
     "hypot": lambda x, y: mpmath.sqrt(x * x + y * y),
@@ -88,6 +100,8 @@ def points(row: str, dtype: Any, count: int, seed: int = 0) -> tuple[Any, ...]:
         x = np.concatenate([x, turns, np.exp(x[np.abs(x) < limit]), 1e12 * x])
     elif row in ("cbrt", "arcsinh", "arctan", "arccosh", "log1p", "log", "log2", "log10"):
         x = np.concatenate([x, sign * wide, 1 + x[np.abs(x) < 3], 1 + wide[wide < 1]])
+    elif row in ("erfc", "erfcx"):
+        x = np.concatenate([x, x[np.abs(x) < limit / 2] * (10 if dtype == np.float32 else 27) / (limit / 2), wide])
     elif row in ("arcsin", "arccos", "arctanh"):
         x = np.concatenate([x, 1 - wide[wide < 1], wide[wide < 1] - 1])
     x = x.astype(dtype)
@@ -140,8 +154,8 @@ def main() -> None:
 
 Compiled programs compute elementary functions by polynomials that run in vector registers
 (`fungrad/jit/vectormath.py`). Their largest error against mpmath, in units in the last place, over at least 20,000
-points across the range of each function, beside that of the NumPy this was measured with (for erf, SciPy). Written by
-`python -m tests.jit.vectormath_errors --write`.
+points across the range of each function, beside that of the NumPy this was measured with (for erf, erfc and erfcx,
+SciPy). Written by `python -m tests.jit.vectormath_errors --write`.
 
 {table()}
 

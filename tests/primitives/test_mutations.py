@@ -238,6 +238,8 @@ ROW_MISTAKES = {
     "log2: log 2 on the wrong side": ("log2", [P], lambda ct, out, x: [ct * np.log(2) / x]),
     "log1p: no one": ("log1p", [P], lambda ct, out, x: [ct / x]),
     "logistic: not squared": ("logistic", [X], lambda ct, out, x: [ct * (1 - out)]),
+    "erfc: sign": ("erfc", [X], lambda ct, out, x: [ct * np.exp(-x * x) * 2 / np.sqrt(np.pi)]),
+    "erfcx: without the scale": ("erfcx", [X], lambda ct, out, x: [-ct * 2 / np.sqrt(np.pi)]),
     "erf: factor": ("erf", [X], lambda ct, out, x: [ct * np.exp(-x * x) * 2 / np.pi]),
     "erf_inv: of the operand": ("erf_inv", [S], lambda ct, out, x: [ct * np.exp(x * x) * np.sqrt(np.pi) / 2]),
     "sin: of sin": ("sin", [X], lambda ct, out, x: [ct * out]),
