@@ -97,8 +97,8 @@ _DOMAINS: dict[str, Draw] = {
     "logical_xor": _two_with_zeros,
 }
 _GENERAL_ROWS = (
-    "neg square cbrt reciprocal abs sign exp exp2 expm1 logistic erf erfc erfcx sin cos arctan sinh cosh tanh arcsinh logical_not "
-    "isnan isinf isfinite signbit stop_gradient"
+    "neg square cbrt reciprocal abs sign exp exp2 expm1 logistic erf erfc erfcx sin cos arctan sinh cosh tanh arcsinh "
+    "logical_not isnan isinf isfinite signbit stop_gradient"
 )
 _GENERAL2_ROWS = "add sub mul div copysign nextafter logaddexp arctan2 hypot"
 _DOMAINS |= dict.fromkeys(_GENERAL_ROWS.split(), _one_nonzero) | dict.fromkeys(_GENERAL2_ROWS.split(), _two_nonzero)
