@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Sequence
 from types import MethodType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -76,6 +77,7 @@ class Jitted:
         check_callable("jit", f)
         functools.update_wrapper(self, f, updated=())
         self._f = f
+        self._options = (static_argnums, static_argnames, donate_argnums, threads)
         self._static_positions, self._static_names = static_arguments(f, static_argnums, static_argnames)
         self._donated = donated_arguments(f, donate_argnums, self._static_positions)
         self._threads = checked_threads(threads)
@@ -186,6 +188,14 @@ class Jitted:
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else MethodType(self, instance)
+
+    def __reduce__(self) -> Any:
+        """By name, as functions are pickled; one without a name by the function it compiles."""
+        name = getattr(self, "__qualname__", "")
+        found: Any = sys.modules.get(self.__module__)
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        return name if found is self else (Jitted, (self._f, *self._options))
 
     def __repr__(self) -> str:
         return f"<jit of {function_name(self._f)}>"

@@ -14,10 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from fungrad.errors import NoConvergenceError, NotPositiveDefiniteError, SingularMatrixError
 from fungrad.ir.primitive import Primitive
 from fungrad.ir.types import ArrayType
 from fungrad.jit.loops import Host
 from fungrad.trace import attributed_to
+
+PLAIN_ERRORS = (NotPositiveDefiniteError, SingularMatrixError, NoConvergenceError, ValueError, RuntimeError)
+"""Errors that are told in full by their text."""
 
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
 
@@ -38,6 +42,15 @@ def take_error() -> BaseException | None:
 def raise_error() -> None:
     """Raise that exception."""
     raise take_error() or RuntimeError("a call to NumPy failed")
+
+
+def error_kind() -> tuple[int, str]:
+    """Its position in PLAIN_ERRORS and its text, and it is taken; -1 if it is of another kind, and then it stays."""
+    error = _PENDING.error
+    if type(error) not in PLAIN_ERRORS:
+        return -1, ""
+    _PENDING.error = None
+    return PLAIN_ERRORS.index(type(error)), str(error)
 
 
 def keep_error(error: BaseException) -> None:

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from llvmlite import binding
 from numba import from_dtype, njit, objmode, types
+from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic
+from numba.np.numpy_support import as_dtype
 
 from fungrad.jit import host_calls, symbols
 from fungrad.jit.emit_llvm import CALLBACK, emit_llvm
@@ -70,15 +72,15 @@ def compile_dispatcher(program: Program, threads: int) -> Any:
     lines = [f"def {program.name}({', '.join(b.name for b in program.inputs)}):"]
     for buffer in program.inputs:
         name, shape = buffer.name, buffer.type.shape
-        lines.append(f"    check__{name}({name})")
+        lines.append(f"    checked__{name} = check__{name}({name})")
         if shape:
             lines += [
-                f"    if {name}.shape != {shape}:",
+                f"    if checked__{name}.shape != {shape}:",
                 f"        raise ValueError('{name}: compiled for shape {shape}')",
-                f"    dense__{name} = np.ascontiguousarray({name})",
+                f"    dense__{name} = np.ascontiguousarray(checked__{name})",
             ]
         else:
-            lines.append(f"    dense__{name} = np.full((1,), {name}, np.{buffer.type.dtype.name})")
+            lines.append(f"    dense__{name} = np.full((1,), checked__{name}, np.{buffer.type.dtype.name})")
     for buffer in program.outputs:
         lines.append(f"    {buffer.name} = np.empty({buffer.type.shape or (1,)}, np.{buffer.type.dtype.name})")
     dense = [f"dense__{b.name}" for b in program.inputs]
@@ -90,22 +92,38 @@ def compile_dispatcher(program: Program, threads: int) -> Any:
         f"    if kernel__status == {OUT_OF_MEMORY}:\n        raise MemoryError({no_memory(program)!r})",
     ]
     if program.hosts:
-        lines += ["    if kernel__status < 0:", "        with objmode():", "            kernel__error()"]
+        lines += ["    if kernel__status < 0:", *_host_errors()]
     lines += [
         "    if kernel__status:",  # is 1 if the program is gone, see `kernel`
         "        raise RuntimeError('the compiled function failed')",
         f"    return {results[0] if len(results) == 1 else '(' + ', '.join(results) + ',)'}",
     ]
     namespace: dict[str, Any] = {"kernel": kernel(program, threads), "np": np}
-    namespace |= {"objmode": objmode, "kernel__error": host_calls.raise_error}
+    namespace |= {"objmode": objmode, "kernel__error": host_calls.raise_error, "kernel__kind": host_calls.error_kind}
+    namespace |= {error.__name__: error for error in host_calls.PLAIN_ERRORS}
     namespace |= {b.name: b.value for b in program.constants}
     namespace |= {f"check__{b.name}": _type_check(b) for b in program.inputs}
     exec("\n".join(lines), namespace)
     return njit(namespace[program.name])
 
 
+def _host_errors() -> list[str]:
+    """Lines that raise what a host call ended with.
+
+    Numba (0.68) crashes if an error leaves `objmode` inside a `try` of the caller: the usual ones are raised outside.
+    """
+    lines = ["        with objmode(kernel__number='int64', kernel__text='unicode_type'):"]
+    lines.append("            kernel__number, kernel__text = kernel__kind()")
+    for number, error in enumerate(host_calls.PLAIN_ERRORS):
+        lines += [f"        if kernel__number == {number}:", f"            raise {error.__name__}(kernel__text)"]
+    return [*lines, "        with objmode():", "            kernel__error()"]
+
+
 def _type_check(buffer: Buffer) -> Any:
-    """An njit function that refuses, while the caller compiles, what is not of the compiled dtype and rank."""
+    """An njit function that returns its argument and refuses, while the caller compiles, one of another dtype or rank.
+
+    Numbers may be of a dtype that fits into the compiled one without loss, and integers where floats are wanted.
+    """
     from numba.core.errors import TypingError
 
     expected = from_dtype(buffer.type.dtype)
@@ -115,9 +133,13 @@ def _type_check(buffer: Buffer) -> Any:
         if buffer.type.ndim == 0:
             if not isinstance(array, types.Number | types.Boolean):
                 raise TypingError(f"{buffer.name}: compiled for a number, {buffer.type}, got {array}.")
-            if isinstance(array, types.Float) and not buffer.type.is_float:
-                raise TypingError(f"{buffer.name}: compiled for an integer, {buffer.type}, got {array}.")
-            return types.void(array), lambda context, builder, signature, values: context.get_dummy_value()
+            given = as_dtype(array.literal_type if isinstance(array, types.Literal) else array)
+            if not (np.can_cast(given, buffer.type.dtype) or (given.kind in "biu" and buffer.type.is_float)):
+                raise TypingError(
+                    f"{buffer.name}: compiled for {buffer.type}, into which {given} does not fit. Convert it with "
+                    f"np.{buffer.type.dtype.name}({buffer.name})."
+                )
+            return array(array), _unchanged
         if not isinstance(array, types.Array) or array.ndim != buffer.type.ndim:
             raise TypingError(f"{buffer.name}: compiled for an array {buffer.type}, got {array}.")
         if array.dtype != expected:
@@ -125,6 +147,11 @@ def _type_check(buffer: Buffer) -> Any:
                 f"{buffer.name}: compiled for dtype {buffer.type.dtype}, got an array of {array.dtype}. Convert it "
                 f"with .astype(np.{buffer.type.dtype.name})."
             )
-        return types.void(array), lambda context, builder, signature, values: context.get_dummy_value()
+        return array(array), _unchanged
 
     return check
+
+
+def _unchanged(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    kept: Any = impl_ret_borrowed
+    return kept(context, builder, signature.return_type, values[0])

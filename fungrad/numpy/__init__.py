@@ -15,7 +15,7 @@ from numpy import (
     argsort as argsort, argwhere as argwhere, around as around, array_equal as array_equal,
     array_split as array_split, asin as asin, asinh as asinh, astype as astype, atan as atan, atan2 as atan2,
     atanh as atanh, atleast_1d as atleast_1d, atleast_2d as atleast_2d, atleast_3d as atleast_3d,
-    average as average, bitwise_and as bitwise_and, bitwise_invert as bitwise_invert,
+    average as average, bincount as bincount, bitwise_and as bitwise_and, bitwise_invert as bitwise_invert,
     bitwise_left_shift as bitwise_left_shift, bitwise_not as bitwise_not, bitwise_or as bitwise_or,
     bitwise_right_shift as bitwise_right_shift, bitwise_xor as bitwise_xor, block as block,
     broadcast_arrays as broadcast_arrays, broadcast_to as broadcast_to, cbrt as cbrt, ceil as ceil,

@@ -15,6 +15,7 @@ from fungrad.numpy.shaping import atleast_1d, atleast_2d, atleast_3d, axes_in, a
 from fungrad.numpy.updates import update
 from fungrad.numpy.views import read
 from fungrad.primitives import shape as primitives
+from fungrad.primitives.convert import convert
 from fungrad.trace import Tracer, bind, need_value, user_line
 
 
@@ -243,9 +244,11 @@ def insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
     axis = axis_in(axis, x.ndim, "insert")
     order = np.insert(np.arange(x.shape[axis]), obj, -1)
     added = along(axis, np.flatnonzero(order < 0))
-    new = as_value(values)
+    new = convert(as_value(values), x.dtype)
     if np.ndim(obj) == 0 and x.ndim > 1:  # values describe one slice; its place among the axes is `axis`
         new = np.moveaxis(primitives.reshape(new, (1,) * (x.ndim - new.ndim) + new.shape), 0, axis)
+    if not x.shape[axis]:
+        return broadcast_to(new, tuple([len(order) if i == axis else n for i, n in enumerate(x.shape)]))
     return update("set", getitem(x, along(axis, np.maximum(order, 0))), added, new)
 
 

@@ -78,7 +78,7 @@ _MAY_RETURN_ARGUMENT = {
 
 
 def _reshape(self: Tracer, *shape: Any, order: str = "C", copy: Any = None) -> Any:
-    return shaping.reshape(self, shape[0] if len(shape) == 1 else shape, order)
+    return shaping.reshape(self, shape[0] if len(shape) == 1 else shape, order, copy=copy)
 
 
 def _transpose(self: Tracer, *axes: Any) -> Any:

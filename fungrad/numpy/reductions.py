@@ -17,7 +17,7 @@ from fungrad.numpy.ufuncs import where as choose
 from fungrad.primitives.convert import convert
 from fungrad.primitives.reduce import ArgReduce, CumSum, Reduce, Sum, kept_shape
 from fungrad.primitives.shape import Concatenate, reshape
-from fungrad.trace import bind, user_line
+from fungrad.trace import Tracer, bind, user_line
 
 UNSET: Any = np._NoValue
 
@@ -93,9 +93,11 @@ def mean(
         dtype = np.float64
     total = sum_(x, axis, dtype, None, keepdims, None, where)
     if where is True or where is UNSET:
-        return total / count_along(x, axis, "mean")
-    chosen = np.broadcast_to(convert(as_value(where), total.dtype), x.shape)
-    return total / np.sum(chosen, axis=axis, keepdims=bool(keepdims) and keepdims is not UNSET)
+        result = total / count_along(x, axis, "mean")
+    else:
+        chosen = np.broadcast_to(convert(as_value(where), total.dtype), x.shape)
+        result = total / np.sum(chosen, axis=axis, keepdims=bool(keepdims) and keepdims is not UNSET)
+    return result if dtype is None else convert(result, np.dtype(dtype))
 
 
 def _extremum(kind: str, a: Any, axis: Any, keepdims: Any, initial: Any, where: Any) -> Any:
@@ -113,7 +115,9 @@ def _extremum(kind: str, a: Any, axis: Any, keepdims: Any, initial: Any, where: 
         raise ShapeError(f"np.{kind}: shape {x.shape} has no elements along axis {axis}, at {user_line()}.")
     name = {"max": "any", "min": "all"}[kind] if x.dtype == BOOL else kind
     result = reduce(kind, lambda axes: Reduce(name, axes), x, axis, keepdims)
-    return pair(result, initial) if _given(initial) else result
+    if not _given(initial):
+        return result
+    return pair(result, bool(initial) if x.dtype == BOOL and type(initial) is not Tracer else initial)
 
 
 @implements(np.max, np.amax)

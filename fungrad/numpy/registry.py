@@ -98,7 +98,7 @@ def unsupported(function: Any) -> UnsupportedError:
             "inv, pinv, det, slogdet, cholesky, qr, svd and eigh, of np.fft nothing yet. If no derivative is needed, "
             "compute it on plain arrays outside the transformed function."
         )
-    near = difflib.get_close_matches(name, sorted({f.__name__ for f in FUNCTIONS}), 3)
+    near = difflib.get_close_matches(name, sorted({f.__name__ for f in FUNCTIONS}), 3, 0.75)
     instead = _INSTEAD.get(name) or (f"Near names that can: {', '.join(near)}." if near else "")
     return UnsupportedError(
         f"{prefix}{name} cannot be traced, at {user_line()}. {instead} If no derivative is needed, compute it on plain "

@@ -14,6 +14,7 @@ from fungrad.numpy.promotion import as_operand, as_value, cast, common_dtype
 from fungrad.numpy.reductions import all_
 from fungrad.numpy.registry import implements
 from fungrad.numpy.updates import update
+from fungrad.primitives.convert import convert
 from fungrad.primitives.shape import broadcast
 from fungrad.trace import user_line
 
@@ -85,7 +86,7 @@ def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, ne
 
 @implements(np.isclose)
 def isclose(a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False) -> Any:
-    x, y = as_value(a), as_value(b)
+    x, y = as_value(a), ufuncs.as_float(b)
     near = (np.abs(x - y) <= atol + rtol * np.abs(y)) & np.isfinite(y) | (x == y)
     return near | (np.isnan(x) & np.isnan(y)) if equal_nan else near
 
@@ -112,7 +113,8 @@ def round_(a: Any, decimals: int = 0, out: Any = None) -> Any:
     if decimals == 0:
         return np.rint(x)
     scale = 10.0 ** abs(decimals)
-    return np.rint(x * scale) / scale if decimals > 0 else np.rint(x / scale) * scale
+    result = np.rint(x * scale) / scale if decimals > 0 else np.rint(x / scale) * scale
+    return convert(result, x.dtype)
 
 
 @implements(np.fix)

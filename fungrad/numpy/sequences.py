@@ -12,9 +12,10 @@ from fungrad.numpy.indexing import getitem
 from fungrad.numpy.joining import along, concatenate
 from fungrad.numpy.promotion import as_value
 from fungrad.numpy.registry import implements
-from fungrad.numpy.shaping import axes_in, axis_in
+from fungrad.numpy.shaping import axes_in, axis_in, axis_order
 from fungrad.numpy.sorting import searchsorted
 from fungrad.numpy.statistics import as_float
+from fungrad.primitives.convert import convert
 from fungrad.primitives.shape import broadcast, reshape
 from fungrad.trace import user_line
 
@@ -85,7 +86,7 @@ def _slope(x: Any, spacing: Any, axis: int) -> Any:
     n = x.shape[axis]
     if n < 2:
         raise ShapeError(f"np.gradient: axis {axis} of shape {x.shape} has fewer than 2 elements, at {user_line()}.")
-    h = as_value(spacing)
+    h = np.asarray(spacing, x.dtype) if type(spacing) in (int, float) else as_value(spacing)
     steps = diff(h) if h.ndim else broadcast(h, (n - 1,))
     is_even = not h.ndim or (isinstance(steps, np.ndarray) and bool((steps == steps[0]).all()))
     rises = diff(x, axis=axis) / _shaped_along(steps, axis, x.ndim)
@@ -97,7 +98,7 @@ def _slope(x: Any, spacing: Any, axis: int) -> Any:
     else:
         inside = (before * right + after * left) / (left + right)
     ends = [getitem(rises, along(axis, part)) for part in (slice(None, 1), slice(-1, None))]
-    return concatenate([ends[0], inside, ends[1]], axis)
+    return convert(concatenate([ends[0], inside, ends[1]], axis), x.dtype)
 
 
 @implements(np.interp)
@@ -136,6 +137,7 @@ def polyval(p: Any, x: Any) -> Any:
 @implements(np.vander)
 def vander(x: Any, N: Any = None, increasing: bool = False) -> Any:
     x = as_value(x)
+    x = convert(x, np.promote_types(x.dtype, np.int64))
     n = x.size if N is None else int(N)
     powers = [np.ones_like(x)]
     for _ in range(n - 1):
@@ -171,6 +173,30 @@ def correlate(a: Any, v: Any, mode: Any = "valid") -> Any:
     if mode != "full" and a.size < v.size:
         return convolve(a[::-1], v, mode)[::-1]
     return convolve(a, v[::-1], mode)
+
+
+@implements(np.lib.stride_tricks.sliding_window_view)
+def sliding_window_view(
+    x: Any, window_shape: Any, axis: Any = None, *, subok: bool = False, writeable: bool = False
+) -> Any:
+    x = as_value(x)
+    extents = tuple(window_shape) if isinstance(window_shape, tuple | list) else (window_shape,)
+    axes = axis_order(tuple(range(x.ndim)) if axis is None else axis, x.ndim, "sliding_window_view")
+    if len(extents) != len(axes):
+        raise ArgumentError(
+            f"sliding_window_view: window_shape {window_shape} is for {len(extents)} axes, axis={axis} names "
+            f"{len(axes)} of shape {x.shape}, at {user_line()}."
+        )
+    for extent, i in zip(extents, axes, strict=True):
+        count = x.shape[i] - extent + 1
+        if extent < 0 or count < 1:
+            raise ShapeError(
+                f"sliding_window_view: a window of {extent} does not fit into axis {i} of shape {x.shape}, at "
+                f"{user_line()}."
+            )
+        places = np.arange(count)[:, None] + np.arange(extent)
+        x = np.moveaxis(getitem(x, along(i, places)), i + 1, -1)
+    return x
 
 
 @implements(np.unwrap)

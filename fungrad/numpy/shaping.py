@@ -10,9 +10,10 @@ import numpy as np
 from fungrad.errors import AxisError, ShapeError, UnsupportedError
 from fungrad.numpy.promotion import as_value, broadcast_shape
 from fungrad.numpy.registry import implements
-from fungrad.numpy.views import perhaps_view_of, view_of
+from fungrad.numpy.ufuncs import copy as copied
+from fungrad.numpy.views import is_part, perhaps_view_of, view_of
 from fungrad.primitives import shape as primitives
-from fungrad.trace import user_line
+from fungrad.trace import Tracer, user_line
 
 Shape = tuple[int, ...]
 
@@ -89,9 +90,12 @@ def reshape(a: Any, /, shape: Any, order: str = "C", *, copy: Any = None) -> Any
             f"{user_line()}. Use order='C' or order='F'."
         )
     if order == "F" and (len(target) > 1 or x.ndim > 1):
-        backwards = primitives.reshape(_reversed(x), tuple(reversed(target)))
-        return perhaps_view_of(x, _reversed(backwards))
-    return perhaps_view_of(x, primitives.reshape(x, target))
+        result = _reversed(primitives.reshape(_reversed(x), tuple(reversed(target))))
+    else:
+        result = primitives.reshape(x, target)
+    if copy:
+        return copied(result) if result is x and type(x) is Tracer else result
+    return perhaps_view_of(x, result)
 
 
 def _reversed(x: Any) -> Any:
@@ -100,7 +104,10 @@ def _reversed(x: Any) -> Any:
 
 @implements(np.ravel)
 def ravel(a: Any, order: str = "C") -> Any:
-    return reshape(a, -1, order)
+    x = as_value(a)
+    if x.ndim == 1 and is_part(x):  # NumPy copies it unless it is contiguous
+        return perhaps_view_of(x, copied(x))
+    return reshape(x, -1, order)
 
 
 @implements(np.squeeze)

@@ -8,12 +8,14 @@ import numpy as np
 
 from fungrad.errors import ArgumentError, ShapeError, UnsupportedError
 from fungrad.numpy import reductions
+from fungrad.numpy.conversions import known_value
 from fungrad.numpy.indexing import getitem
 from fungrad.numpy.promotion import as_operand, as_value, cast
 from fungrad.numpy.reductions import UNSET, count_along
 from fungrad.numpy.registry import implements
 from fungrad.numpy.shaping import axes_in, moveaxis
 from fungrad.numpy.sorting import sort
+from fungrad.numpy.updates import update
 from fungrad.primitives.reduce import kept_shape
 from fungrad.primitives.shape import reshape
 from fungrad.trace import user_line
@@ -96,6 +98,7 @@ def cov(
 ) -> Any:
     if fweights is not None or aweights is not None:
         raise UnsupportedError(f"np.cov with weights cannot be traced, at {user_line()}.")
+    dtype = np.float64 if dtype is None else dtype  # as NumPy: of float32 too
     x = np.atleast_2d(as_float(m, dtype))
     x = x if rowvar or x.shape[0] == 1 else x.T
     if y is not None:
@@ -138,8 +141,10 @@ def quantile(
 ) -> Any:
     if method not in ("linear", "lower", "higher", "midpoint"):
         raise UnsupportedError(f"np.quantile with method={method!r} cannot be traced, at {user_line()}. Use 'linear'.")
-    x = as_float(a)
-    q = np.asarray(q, x.dtype if type(q) in (int, float) else None)  # a Python number takes the dtype of the array
+    exact = method in ("lower", "higher")  # one of the numbers
+    x = as_value(a) if exact else as_float(a)
+    weak = x.dtype if x.dtype.kind == "f" else np.float64
+    q = np.asarray(q, weak if type(q) in (int, float) else None)  # a Python number takes the dtype of the array
     gamma = x.dtype if q.dtype == x.dtype else np.dtype(np.float64)
     if not ((q >= 0) & (q <= 1)).all():
         raise ArgumentError(f"np.quantile: q must lie between 0 and 1, got {q}, at {user_line()}.")
@@ -150,14 +155,16 @@ def quantile(
     ordered = sort(flat)
     place = q.astype(np.float64) * (n - 1)
     low, high = np.floor(place).astype(np.int64), np.ceil(place).astype(np.int64)
-    t = {"linear": place - low, "lower": 0.0 * place, "higher": 1.0 * (high > low), "midpoint": 0.5 * (high > low)}[
-        method
-    ]
     below, above = getitem(ordered, (..., low)), getitem(ordered, (..., high))
-    t, gap = np.asarray(t, gamma), above - below
-    result = np.where(t < 0.5, below + gap * t, above - gap * (1 - t))  # from the nearer of the two
-    lost = reductions.any_(np.isnan(flat), -1)
-    result = np.where(reshape(lost, (*lost.shape, *[1] * q.ndim)), np.nan, result)
+    if exact:
+        result = below if method == "lower" else above
+    else:
+        t = np.asarray(place - low if method == "linear" else 0.5 * (high > low), gamma)
+        gap = above - below
+        result = np.where(t < 0.5, below + gap * t, above - gap * (1 - t))  # from the nearer of the two
+    if x.dtype.kind == "f":
+        lost = reductions.any_(np.isnan(flat), -1)
+        result = np.where(reshape(lost, (*lost.shape, *[1] * q.ndim)), np.nan, result)
     result = (
         moveaxis(result, tuple(range(result.ndim - q.ndim, result.ndim)), tuple(range(q.ndim))) if q.ndim else result
     )
@@ -182,7 +189,21 @@ def percentile(
 
 @implements(np.median)
 def median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: Any = False) -> Any:
-    return quantile(a, 0.5, axis, None, False, "linear", keepdims)
+    x = as_float(a)
+    if not x.size:
+        return reductions.mean(x, axis, keepdims=keepdims)  # nan
+    return quantile(x, 0.5, axis, None, False, "linear", keepdims)
+
+
+@implements(np.bincount)
+def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
+    positions = known_value(
+        as_value(x),
+        "np.bincount",
+        "Say how many bins there are: fungrad.numpy.at(np.zeros(n))[x].add(weights).",
+    )
+    bins = np.bincount(positions, None, minlength)  # checks them, too
+    return bins if weights is None else update("add", np.zeros(len(bins)), positions, as_float(weights))
 
 
 # -- leaving out nan -------------------------------------------------------------------------------------------------

@@ -29,6 +29,8 @@ _DEFAULTS: dict[str, Any] = {"where": True, "casting": "same_kind", "order": "K"
 _ASSOCIATIVE = {*_REDUCERS, np.logaddexp, np.logaddexp2, np.fmax, np.fmin, np.hypot, np.bitwise_and, np.bitwise_or}
 """Binary ufuncs whose running results may be computed in any order."""
 
+_OF_FLOATS = {np.logaddexp, np.logaddexp2, np.hypot}
+
 
 def call_method(ufunc: Any, method: str, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """A method of a ufunc, or a call with options.
@@ -44,6 +46,11 @@ def call_method(ufunc: Any, method: str, inputs: tuple[Any, ...], options: dict[
         )
     out = options.pop("out", None)
     if out is not None and any(x is not None for x in out):
+        if options.get("where", True) is not True:
+            raise UnsupportedError(
+                f"{name} cannot write into out= while tracing, at {user_line()}. In place of {name}(x, where=c, out=b) "
+                f"write np.where(c, {name}(np.where(c, x, safe)), b), with a number `safe` for which {name} is defined."
+            )
         raise UnsupportedError(
             f"{name} cannot write into out= while tracing, at {user_line()}. Use the result: y = {name}(...); in "
             "place of `buffer += traced` write buffer = buffer + traced."
@@ -80,7 +87,7 @@ def _reduce(
         raise UnsupportedError(
             f"np.{ufunc.__name__}.reduce cannot be traced, at {user_line()}. Write a loop over the axis."
         )
-    x = as_value(a)
+    x = ufuncs.as_float(a) if ufunc in _OF_FLOATS else as_value(a)
     axes = axes_in(axis, x.ndim, f"{ufunc.__name__}.reduce")
     for i in reversed(axes):
         x = _folded(ufunc, moveaxis(x, i, 0))
@@ -105,7 +112,7 @@ def _accumulate(ufunc: Any, array: Any, axis: Any = 0, dtype: Any = None, out: A
         raise UnsupportedError(
             f"np.{ufunc.__name__}.accumulate cannot be traced, at {user_line()}. Write a loop and np.stack."
         )
-    x = as_value(array)
+    x = ufuncs.as_float(array) if ufunc in _OF_FLOATS else as_value(array)
     return reductions.scan(ufunc, x, axis_in(axis, x.ndim, f"{ufunc.__name__}.accumulate"))
 
 

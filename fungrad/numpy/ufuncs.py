@@ -95,6 +95,11 @@ def where(condition: Any, x: Any, y: Any) -> Any:
 def clip(x: Any, low: Any = None, high: Any = None) -> Any:
     """`np.clip`: bounds are inclusive, also for the derivative."""
     x = as_operand(x)
+    kind = getattr(getattr(x, "dtype", None), "kind", "")
+    if kind in ("i", "u"):  # numbers beyond what the dtype can hold bound nothing
+        limits = np.iinfo(x.dtype)
+        low = None if type(low) is int and low <= limits.min else low
+        high = None if type(high) is int and high >= limits.max else high
     if low is None and high is None:
         return positive(x)
     bounds = [as_operand(bound) for bound in (low, high) if bound is not None]
@@ -204,6 +209,17 @@ def _log_ndtr(x: Any) -> Any:
     return np.where(below, np.log(0.5 * erfcx(tail)) - tail * tail, np.log1p(-0.5 * erfc(np.where(below, 0.0, -y))))
 
 
+def _ldexp(x: Any, n: Any) -> Any:
+    """x 2**n by three powers that are numbers themselves, of which the last alone can round."""
+    limits = np.finfo(x.dtype)
+    normal, least, most = limits.minexp, limits.minexp - limits.nmant, limits.maxexp - 1
+    n = np.clip(n.astype(np.int64), 2 * normal + least, 3 * most)
+    for _ in range(2):
+        power = np.where(n < least, normal, np.minimum(n, most))
+        x, n = x * np.exp2(power.astype(x.dtype)), n - power
+    return x * np.exp2(n.astype(x.dtype))
+
+
 def _modf(x: Any) -> Any:
     whole = np.trunc(x)
     return x - whole, whole
@@ -232,7 +248,7 @@ _PROMOTED: dict[Any, Callable[..., Any]] = {
     np.modf: _modf,
     np.heaviside: _heaviside,
     np.logaddexp2: _logaddexp2,
-    np.ldexp: lambda x, y: x * np.exp2(y.astype(x.dtype)),
+    np.ldexp: _ldexp,
 }
 
 COMPOSITES: dict[Any, Callable[..., Any]] = {

@@ -84,6 +84,11 @@ def perhaps_view_of(source: Any, result: Any) -> Any:
     return result
 
 
+def is_part(t: Any) -> bool:
+    """Whether `t` shows another part of its memory than all of it in its order."""
+    return type(t) is Tracer and bool(t.memory) and t.memory.path is not None
+
+
 def assign(t: Tracer, new: Any) -> None:
     """Make `t`, and every tracer that shares its memory, show the new contents. `new` has the type of `t`.
 
@@ -139,11 +144,15 @@ def read(x: Tracer, index: Any) -> Any:
 def _is_basic(index: Any) -> bool:
     for item in index if type(index) is tuple else (index,):
         if type(item) is slice:
-            if not all(type(bound) in (int, type(None)) for bound in (item.start, item.stop, item.step)):
+            if not all(bound is None or _is_number(bound) for bound in (item.start, item.stop, item.step)):
                 return False
-        elif not (type(item) is int or item is None or item is Ellipsis):
+        elif not (_is_number(item) or item is None or item is Ellipsis):
             return False
     return True
+
+
+def _is_number(item: Any) -> bool:
+    return type(item) is int or isinstance(item, np.integer)
 
 
 def write(x: Tracer, index: Any, value: Any) -> None:

@@ -1,6 +1,8 @@
 """`jit` as users call it: what comes back, what is compiled when, nesting, host calls, threads, njit interop."""
 
+import copy
 import importlib
+import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -404,6 +406,31 @@ def test_errors_of_numpy_pass_through_the_callers_of_a_dispatcher():
             twice(np.zeros((2, 2)), np.ones(2))
 
 
+def test_errors_of_numpy_are_caught_in_njit_code():
+    solve = fg.jit(lambda a, b: np.linalg.solve(a, b)).dispatcher(np.eye(2), np.ones(2))
+
+    @numba.njit
+    def first(a, b):
+        try:
+            return solve(a, b)[0]
+        except Exception:
+            return -1.0
+
+    assert [first(np.zeros((2, 2)), np.ones(2)), first(np.eye(2), np.ones(2))] == [-1.0, 1.0]
+
+
+def test_other_errors_of_host_calls_keep_their_class():
+    def fail(x):
+        raise KeyError(float(x))
+
+    def f(x):
+        fg.debug.callback(fail, x)
+        return x * 2
+
+    with pytest.raises(KeyError, match=r"3\.5"):
+        fg.jit(f).dispatcher(1.0)(3.5)
+
+
 def test_a_dispatcher_uses_as_many_threads(monkeypatch):
     seen = []
 
@@ -454,8 +481,32 @@ def test_a_dispatcher_refuses_constants_and_truncation():
         fg.jit(lambda x: (x * 2, 3.0)).dispatcher(X)
     with pytest.raises(FungradError, match="returns nothing"):
         fg.jit(lambda x: None).dispatcher(X)
-    with pytest.raises(numba.core.errors.TypingError, match="n: compiled for an integer"):
+    with pytest.raises(numba.core.errors.TypingError, match="n: compiled for i64"):
         fg.jit(lambda x, n: x * n).dispatcher(X, 2)(X, 2.7)
+
+
+@pytest.mark.parametrize(
+    ("compiled_for", "narrower", "wider"),
+    [
+        (np.int8(3), [True, np.int8(4)], [300, np.uint8(200)]),
+        (np.float32(3), [True, 2, np.float32(0.5)], [0.5]),
+        (3, [np.int32(2), np.uint8(7)], [np.uint64(2**63)]),
+        (3.0, [2, False, np.float32(0.5)], []),
+    ],
+)
+def test_a_dispatcher_takes_numbers_that_fit(compiled_for, narrower, wider):
+    f = fg.jit(lambda n: n + n * 1).dispatcher(compiled_for)
+    for n in narrower:
+        assert f(n) == 2 * n
+    for n in wider:
+        with pytest.raises(numba.TypingError, match="does not fit"):
+            f(n)
+
+
+@pytest.mark.parametrize("given", [(1.0, 2.0, 3.0), [1.0, 2.0, 3.0]])
+def test_a_dispatcher_refuses_sequences(given):
+    with pytest.raises(numba.TypingError, match="compiled for an array f64"):
+        fg.jit(lambda a: a * 2).dispatcher(X)(given)
 
 
 def test_an_unknown_integer_may_not_wrap():
@@ -481,3 +532,19 @@ def test_jit_on_a_method():
             return 2 * x
 
     np.testing.assert_array_equal(Model().double(X), 2 * X)
+
+
+@fg.jit
+def pickled_by_name(x):
+    return np.sin(x)
+
+
+def test_compiled_functions_are_pickled_and_copied():
+    """By name, or by the function inside; before and after the first call."""
+    for f in (pickled_by_name, fg.jit(np.cos, threads=1), fg.jit(np.sum, static_argnums=1)):
+        arguments = (X, 0) if f._static_positions else (X,)
+        for _ in range(2):
+            for again in (pickle.loads(pickle.dumps(f)), copy.copy(f), copy.deepcopy(f)):
+                assert again._options == f._options
+                np.testing.assert_array_equal(again(*arguments), f(*arguments))
+    assert pickle.loads(pickle.dumps(pickled_by_name)) is pickled_by_name

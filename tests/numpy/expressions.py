@@ -325,4 +325,10 @@ EXPRESSIONS = [
     "np.logspace(s, 2.0, 3)",
     "np.geomspace(s, 4.0, 3)",
     "np.ones(2, np.result_type(x, np.float32))",
+    "np.bincount([0, 2, 2, 1, 0], v, 5)",
+    "np.bincount(np.array([0, 3, 3]), minlength=2)",
+    "np.lib.stride_tricks.sliding_window_view(v, 3)",
+    "np.lib.stride_tricks.sliding_window_view(x, (2, 3))",
+    "np.lib.stride_tricks.sliding_window_view(t, 2, axis=1)",
+    "np.lib.stride_tricks.sliding_window_view(t, (4, 2), (2, 0))",
 ]

@@ -74,7 +74,9 @@ def test_function_of_integers_equals_numpy(expression: str) -> None:
 def test_every_function_of_the_table_has_an_example() -> None:
     text = "\n".join(EXPRESSIONS)
     names = {("linalg." if "linalg" in f.__module__ else "") + f.__name__ for f in FUNCTIONS}
-    assert not [name for name in sorted(names) if f"np.{name}(" not in text]
+    assert not [
+        name for name in sorted(names) if not re.search(rf"np\.(lib\.stride_tricks\.)?{re.escape(name)}\(", text)
+    ]
 
 
 def test_exports_are_the_functions_that_can_be_traced() -> None:
@@ -141,3 +143,58 @@ def test_extreme_values_are_numpys(f, args):
     with np.errstate(invalid="ignore"):
         expected = f(*arrays)
     np.testing.assert_array_equal(fg.jit(f)(*arrays), expected)
+
+
+BIG = 2**53 + 1
+
+
+@pytest.mark.parametrize(
+    ("f", "x"),
+    [
+        (lambda x: np.mean(x, dtype=np.int64), np.array([1.5, 2.5])),
+        (lambda x: np.mean(x, dtype=np.float64), np.array([1.5, 2.5], np.float32)),
+        (lambda x: np.vander(x, 4), np.array([100, 7], np.int8)),
+        (lambda x: np.vander(x, 3), np.array([True, False])),
+        (lambda x: np.vander(x, 3), np.array([0.5, 2.0], np.float32)),
+        (lambda x: np.round(x, -1), np.array([2**60 + 8, 15, 25, -15])),
+        (lambda x: np.round(x, -1), np.array([15, 25, -15], np.int8)),
+        (lambda x: np.quantile(x, 0.5, method="lower"), np.array([1, BIG, 2**60])),
+        (lambda x: np.quantile(x, [0.2, 0.8], method="higher"), np.array([1, BIG, 2**60])),
+        (lambda x: np.quantile(x, 0.3, method="lower"), np.array([1.0, np.inf, 3.0])),
+        (lambda x: np.quantile(x, 0.3, method="higher"), np.array([1.0, np.nan, 3.0])),
+        (np.gradient, np.array([1.0, 2.5, 5.0], np.float32)),
+        (lambda x: np.gradient(x, 0.5), np.array([1, 3, 4, 8])),
+        (lambda x: np.cov(x), np.array([[1.0, 2.0, 4.0], [2.0, 1.0, 0.5]], np.float32)),
+        (np.logaddexp.reduce, np.array([3])),
+        (np.logaddexp.accumulate, np.array([3, 3])),
+        (lambda x: np.max(x, initial=2), np.array([True, False])),
+        (lambda x: np.insert(x, 0, 2), np.array([5, 6], np.uint32)),
+        (lambda x: np.insert(x, 1, 2.7), np.array([5, 6])),
+        (lambda x: np.insert(x, [0, 0], [2, 3]), np.zeros(0)),
+        (lambda x: np.insert(x, 0, 2, axis=1), np.zeros((2, 0))),
+        (lambda x: np.isclose(x, ~x), np.array([True, False])),
+        (lambda x: np.clip(x, -1, 300), np.array([1, 200], np.uint8)),
+        (lambda x: np.clip(x, 5, 300), np.array([1, 200], np.uint8)),
+        (lambda x: np.clip(x, -1, 100), np.array([1, 200], np.uint8)),
+        (lambda x: np.median(x, axis=1, keepdims=True), np.zeros((2, 0))),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_values_and_dtypes_are_numpys(f, x):
+    expected = f(x)
+    for found in (fg.jit(f)(x), fg.vmap(f)(x[None])[0]):
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_ldexp_is_numpys(dtype):
+    rng, limits = np.random.default_rng(0), np.finfo(dtype)
+    with np.errstate(all="ignore"):
+        x = np.ldexp(rng.normal(size=5000), rng.integers(limits.minexp - limits.nmant, limits.maxexp, 5000)).astype(
+            dtype
+        )
+        x[:6] = [0.0, -0.0, np.inf, -np.inf, np.nan, limits.smallest_subnormal]
+        n = rng.integers(2 * limits.minexp, 2 * limits.maxexp, 5000).astype(np.int32)
+        for k in (n, n // 10, (n // 20).astype(np.int8)):
+            np.testing.assert_array_equal(fg.jit(np.ldexp)(x, k), np.ldexp(x, k))

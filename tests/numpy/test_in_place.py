@@ -142,7 +142,28 @@ def assigned_after_reshape(x):
     return y
 
 
+def indexed_by_numpy(x):
+    y = x * 1
+    for i in np.argsort([2, 0, 1]):
+        row = y[i]
+        row *= 3
+    part = y[np.int64(1) : np.int64(3)]
+    part += 1
+    y[np.int64(0), :] *= 2
+    y[(np.int64(1),)] += 5
+    return y
+
+
+def explicit_copies(x):
+    y = x * 1
+    flat, same = np.reshape(y, -1, copy=True), y.reshape(y.shape, copy=True)
+    flat *= 0
+    same *= 0
+    return y
+
+
 PROGRAMS = [
+    indexed_by_numpy, explicit_copies,
     augmented, aliases_follow, view_sees_whole, whole_sees_view, view_of_view, transposes_share, loop_over_rows,
     neighbours, copies_are_apart, scalars_are_immutable, fancy_assignment, sorted_in_place, split_views, swap,
     assigned_after_reshape,
@@ -237,7 +258,13 @@ def test_what_depends_on_layout_raises() -> None:
         y += 1
         return wide.sum()
 
-    for f in (through_reshape, through_two_reshapes, through_broadcast):
+    def through_ravel_of_a_part(x: Any) -> Any:
+        y = x[0] * 1
+        part = y[::2].ravel()
+        part *= 0
+        return y.sum()
+
+    for f in (through_reshape, through_two_reshapes, through_broadcast, through_ravel_of_a_part):
         raises(MutationError, r"copy\(\)", f)
 
 
