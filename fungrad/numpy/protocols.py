@@ -155,7 +155,7 @@ _FUNCTION_METHODS = (
     np.take, np.compress, np.choose, np.argsort, np.argpartition, np.searchsorted, np.nonzero,
 )  # fmt: skip
 
-_REFUSED_METHODS = (
+REFUSED_METHODS = (
     "byteswap", "dump", "dumps", "getfield", "partition", "put", "resize", "setfield", "setflags", "tobytes",
     "tofile", "view",
 )  # fmt: skip
@@ -202,7 +202,7 @@ _METHODS: dict[str, Any] = {
     "__matmul__": contractions.matmul,
     "__rmatmul__": lambda self, other: contractions.matmul(other, self),
     **{function.__name__: _function_method(function) for function in _FUNCTION_METHODS},
-    **{name: _refused(name) for name in _REFUSED_METHODS},
+    **{name: _refused(name) for name in REFUSED_METHODS},
     **operators.METHODS,
 }
 

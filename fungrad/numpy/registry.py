@@ -18,7 +18,7 @@ from fungrad.trace import user_line
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {}
 
-_INSTEAD = {
+INSTEAD = {
     "unique": "The shape of the result depends on values; compute it on plain arrays outside the traced function.",
     "histogram": "Counts have no derivative; compute them outside the traced function.",
     "nditer": "Write the loop as array operations.",
@@ -99,7 +99,7 @@ def unsupported(function: Any) -> UnsupportedError:
             "compute it on plain arrays outside the transformed function."
         )
     near = difflib.get_close_matches(name, sorted({f.__name__ for f in FUNCTIONS}), 3, 0.75)
-    instead = _INSTEAD.get(name) or (f"Near names that can: {', '.join(near)}." if near else "")
+    instead = INSTEAD.get(name) or (f"Near names that can: {', '.join(near)}." if near else "")
     return UnsupportedError(
         f"{prefix}{name} cannot be traced, at {user_line()}. {instead} If no derivative is needed, compute it on plain "
         "arrays outside the transformed function."

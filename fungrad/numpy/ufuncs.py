@@ -10,6 +10,7 @@ import numpy as np
 
 from fungrad.errors import DtypeError, UnsupportedError
 from fungrad.ir.types import BOOL
+from fungrad.numpy import gamma_functions
 from fungrad.numpy.promotion import (
     as_operand,
     as_value,
@@ -201,6 +202,12 @@ def _entr(x: Any) -> Any:
     return np.where(x < 0, -np.inf, -_xlogy(x, x))
 
 
+def _rel_entr(x: Any, y: Any) -> Any:
+    """x log(x/y); 0 where x is 0 and y is not below 0."""
+    x, y = as_float(x), as_float(y)
+    return np.where((x < 0) | (y < 0) | ((x > 0) & (y == 0)), np.inf, _xlogy(x, x) - _xlogy(x, y))
+
+
 def _log_ndtr(x: Any) -> Any:
     """log(ndtr(x)), also where ndtr is too small for a number. Each branch is evaluated where it is exact."""
     y = as_float(x) * -math.sqrt(0.5)
@@ -271,6 +278,11 @@ SCIPY: dict[str, Callable[..., Any]] = {
     "entr": _entr,
     "ndtr": lambda x: 0.5 * erfc(as_float(x) * -math.sqrt(0.5)),
     "log_ndtr": _log_ndtr,
+    "gammaln": gamma_functions.gammaln,
+    "loggamma": gamma_functions.loggamma,
+    "psi": gamma_functions.psi,
+    "betaln": gamma_functions.betaln,
+    "rel_entr": _rel_entr,
     "log1p": np.log1p,
     "expm1": np.expm1,
     "exp2": np.exp2,

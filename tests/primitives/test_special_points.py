@@ -14,7 +14,7 @@ from fungrad.trace import bind
 
 SPECIAL = [0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0]
 STEP = 1e-5
-_UNARY = ("entr", "log_expit", "logit", "ndtr", "log_ndtr", "erfc", "erfcx", "expit")
+_UNARY = ("entr", "log_expit", "logit", "ndtr", "log_ndtr", "erfc", "erfcx", "expit", "gammaln", "psi")
 POLE = 1e2  # larger derivatives are next to one
 FUNCTIONS = {
     **{
@@ -25,7 +25,7 @@ FUNCTIONS = {
     **{f"np.{name}": (getattr(np, name), 1) for name in ("sinc", "log2", "positive", "absolute", "square")},
     **{f"nn.{name}": (getattr(nn, name), 1) for name in ("softplus", "silu", "gelu", "sigmoid", "elu", "leaky_relu")},
     **{f"special.{name}": (getattr(special, name), 1) for name in _UNARY},
-    **{f"special.{name}": (getattr(special, name), 2) for name in ("xlogy", "xlog1py")},
+    **{f"special.{name}": (getattr(special, name), 2) for name in ("xlogy", "xlog1py", "rel_entr", "betaln")},
     **{f"np.{name}": (getattr(np, name), 2) for name in ("power", "float_power", "logaddexp2")},
 }
 
