@@ -8,7 +8,7 @@ from typing import Any
 from llvmlite import ir
 
 from fungrad.ir.types import DType
-from fungrad.jit import shared_products
+from fungrad.jit import shared_products, small_matrices
 from fungrad.jit.assumptions import Assume, accumulators, is_serial, is_worthwhile
 from fungrad.jit.c_library import libc
 from fungrad.jit.counted_loop import counted_loop
@@ -328,9 +328,18 @@ class Emitter:
         call_rounds(self, count * call.batch, product_work(call), pointers, scale, piece)
 
     def host(self, call: Host) -> None:
-        """Pass the addresses of all operands to a callback; leave the program if it reports an error."""
-        b = self.b
+        """Compute it here, if it is small, or pass it to a callback; leave the program if that reports an error."""
         buffers = [*call.inputs, *call.outputs]
+        status = small_matrices.emit(self.b, call, [self.pointer(x) for x in buffers])
+        if status is None:
+            self.call_back(call, buffers)
+            return
+        with self.b.if_then(self.b.icmp_signed("!=", status, I64(0)), likely=False):
+            self.call_back(call, buffers)
+
+    def call_back(self, call: Host, buffers: Sequence[Buffer]) -> None:
+        """Pass the addresses of all operands and results."""
+        b = self.b
         table = self.entry.alloca(I8.as_pointer(), len(buffers))
         for position, buffer in enumerate(buffers):
             address = b.bitcast(self.pointer(buffer), I8.as_pointer())

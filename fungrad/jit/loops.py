@@ -194,7 +194,7 @@ class Gemm:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A primitive without native lowering, evaluated by NumPy between native parts."""
+    """A primitive without loops in this language: evaluated by NumPy, or by code of its own if it is small."""
 
     op: Primitive
     inputs: tuple[Buffer, ...]

@@ -24,6 +24,7 @@ from fungrad.jit.lower import Lowering
 from fungrad.jit.lower_nest import equations_in
 from fungrad.jit.lower_table import MOVEMENTS, REDUCTIONS, STAGES, is_pointwise, is_reduction, obstacle
 from fungrad.jit.product_sum import ProductSum
+from fungrad.jit.small_matrices import is_small
 from fungrad.primitives.contract import Dot
 from fungrad.primitives.index import Scatter, ScatterAdd
 from fungrad.primitives.reduce import CumSum
@@ -106,6 +107,8 @@ def _wrapped(equations: str, width: int) -> list[str]:
 
 def why_host(eqn: Equation) -> str:
     """Why NumPy computes an equation; empty if loops or generated products do."""
+    if is_small(eqn.op, eqn.inputs):
+        return ""
     if type(eqn.op) in STAGES or type(eqn.op) in REDUCTIONS or is_pointwise(eqn):
         return obstacle(eqn) if type(eqn.op) not in REDUCTIONS else ""
     return obstacle(eqn) or f"there are no loops for {eqn.op.name}"
@@ -116,6 +119,8 @@ def why_alone(eqn: Equation) -> str:
     host = why_host(eqn)
     if host:
         return f"a call to NumPy: {host}"
+    if is_small(eqn.op, eqn.inputs):
+        return "a small matrix has loops of its own; what they cannot do is left to NumPy"
     match eqn.op:
         case Dot() | ProductSum():
             return "a matrix product takes and gives whole matrices"

@@ -18,6 +18,7 @@ import numpy as np
 from fungrad.ir.types import ArrayType
 from fungrad.jit.loops import Buffer, Host, Index, Literal, Local, Note, Program, Statement
 from fungrad.jit.memory_plan import arena_layout
+from fungrad.jit.small_matrices import is_small
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +80,9 @@ class _Form:
                 return "local", self.number("local", name), dtype
             case Note():
                 return "note"
-            case Host(inputs=inputs, outputs=outputs):
-                self.hosts.append(part)  # which primitive it is does not matter: its callback is passed
-                return "host", self.of(inputs), self.of(outputs)
+            case Host(op=op, inputs=inputs, outputs=outputs):
+                self.hosts.append(part)  # which primitive it is does not matter if its callback is all there is
+                return "host", repr(op) if is_small(op, inputs) else "", self.of(inputs), self.of(outputs)
             case tuple() | list():
                 return tuple([self.of(x) for x in part])
         if is_dataclass(part):

@@ -320,7 +320,7 @@ def test_dtypes_are_numpys(dtype):
     ):
         for found, expected in zip(fg.tree.leaves(fg.jit(f)(a)), fg.tree.leaves(f(a)), strict=True):
             assert found.dtype == expected.dtype
-            np.testing.assert_array_equal(found, expected)
+            np.testing.assert_allclose(found, expected, rtol=1e-5 if dtype == np.float32 else 1e-13, atol=1e-15)
 
 
 def test_per_example_gradients_share_a_factorization():

@@ -7,6 +7,7 @@ and nothing else may be declared.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ from fungrad.extend.kernel_call import KernelCall
 from fungrad.ir.graph import Equation, Graph, Var
 from fungrad.ir.primitive import Primitive
 from fungrad.ir.types import array_type, type_of
+from fungrad.jit import small_matrices
 from fungrad.jit.call import Call
 from fungrad.jit.checked_index import with_checked_indices
 from fungrad.jit.lower_table import POINTWISE, REDUCTIONS, STAGES, is_native
@@ -51,14 +53,19 @@ CONSTANT_NAMES = (
 )
 INTEGER_NAMES = ("bitwise_and", "bitwise_or", "bitwise_xor", "invert", "left_shift", "right_shift", "Threefry")
 
-MATRIX_NAMES = (
-    *("Cholesky", "Inverse", "Solve", "TriangularSolve", "Det", "Cofactors", "LogDet"),
-    *("Eigh", "Svd", "Qr", "PseudoInverse"),
-)
+SMALL_NAMES = tuple(cls.__name__ for cls in small_matrices.FUNCTIONS)
+MATRIX_NAMES = ("Eigh", "Svd", "Qr", "PseudoInverse")
 
 HOLES: dict[tuple[str, str], str] = {
     **{(name, "derivative"): CONSTANT for name in CONSTANT_NAMES},
     **{(name, "native"): "evaluated by LAPACK through a call to NumPy" for name in MATRIX_NAMES},
+    **{
+        (name, "native"): (
+            f"beyond {small_matrices.LARGEST_COFACTORS if name == 'Cofactors' else small_matrices.LARGEST} rows "
+            "evaluated by LAPACK through a call to NumPy"
+        )
+        for name in SMALL_NAMES
+    },
     **{(name, "derivative"): NO_REALS for name in INTEGER_NAMES},
     ("stop_gradient", "derivative"): "zero is what it is for",
     ("copysign", "derivative"): "constant in the second operand almost everywhere",
@@ -169,6 +176,8 @@ def _native(name: str, applications: Sequence[Equation]) -> tuple[str, bool]:
     """The cell for native loops, and whether every application has them."""
     flags = [isinstance(eqn.op, INLINED) or (type(eqn.op) in FAMILIES and is_native(eqn)) for eqn in applications]
     assert flags, f"{name}: no application"
+    if name in SMALL_NAMES:  # whatever the sizes here
+        return "some", False
     return ("yes" if all(flags) else "some" if any(flags) else "call"), all(flags)
 
 
@@ -218,7 +227,12 @@ def _subclasses(cls: type) -> Iterator[type]:
 
 def _concrete_names() -> set[str]:
     """The names of the library's primitives from which no other is derived."""
-    found = [cls for cls in _subclasses(Primitive) if cls.__module__.startswith("fungrad.")]
+    found = [
+        cls
+        for cls in _subclasses(Primitive)
+        if cls.__module__.startswith("fungrad.")
+        and getattr(sys.modules[cls.__module__], cls.__name__, None) is cls  # not of an example in a docstring
+    ]
     return {cls.__name__ for cls in found} - {base.__name__ for cls in found for base in cls.__mro__[1:]}
 
 
@@ -233,7 +247,7 @@ writes this page from the code, and a test compares them. [Testing](testing.md) 
   modes treat it as zero; **some**: with respect to some operands it is.
 - *batch*: the rule of `vmap`.
 - *native*: whether compiled code has loops of its own for it. **call**: NumPy is called from compiled code; **some**:
-  for some dtypes it is.
+  for some dtypes or sizes it is.
 
 """
 
