@@ -155,6 +155,41 @@ def pendulum(library: Library) -> Callable[..., Any]:
     return last
 
 
+def kalman_filter(library: Library) -> Callable[..., Any]:
+    """The negative log-likelihood of observations of position and velocity, of a decay and the logarithms of noises."""
+    xp = library.xp
+    motion, eye = np.array([[1.0, 0.1], [0.0, 0.95]]), np.eye(2)
+
+    def loss(p: Any, ys: Any) -> Any:
+        decay, process, observation = p
+
+        def step(state: Any, y: Any) -> Any:
+            mean = decay * (motion @ state[0])
+            covariance = decay**2 * (motion @ state[1] @ motion.T) + xp.exp(process) * eye
+            s, e = covariance + xp.exp(observation) * eye, y - mean
+            gain = xp.linalg.solve(s, covariance).T
+            cost = xp.sum(e * xp.linalg.solve(s, e)) + xp.log(xp.linalg.det(s))
+            return (mean + gain @ e, covariance - gain @ s @ gain.T), cost
+
+        return xp.sum(library.scan(step, (xp.zeros(2), xp.eye(2)), ys)[1])
+
+    return loss
+
+
+def gaussian_process(library: Library) -> Callable[..., Any]:
+    """The negative log-likelihood of values at points of the line, of the logarithms of a length and a noise."""
+    xp = library.xp
+
+    def loss(p: Any, x: Any, y: Any) -> Any:
+        length, noise = p
+        kernel = xp.exp(-((x[:, None] - x[None, :]) ** 2) * xp.exp(-2 * length))
+        root = xp.linalg.cholesky(kernel + xp.exp(noise) * xp.eye(len(y)))
+        inside = xp.linalg.solve(root, y)
+        return xp.sum(inside**2) + 2 * xp.sum(xp.log(xp.diagonal(root)))
+
+    return loss
+
+
 def normal(*shape: int, dtype: Any = np.float64) -> Any:
     return np.random.default_rng(0).standard_normal(shape, dtype)
 
@@ -209,5 +244,11 @@ PROBLEMS: dict[str, Problem] = {
     "recurrent network, 200 steps, 64 wide, batch 32, float32": Problem(recurrent, sequences, by_hand.recurrent),
     "pendulum, 1,000 steps of Runge-Kutta, float64": Problem(
         pendulum, lambda: (tuple(np.array([9.81, 0.5, 0.1])),), by_hand.pendulum
+    ),
+    "Kalman filter, 1,000 steps of two states, float64": Problem(
+        kalman_filter, lambda: (tuple(np.array([0.98, -2.0, -1.0])), normal(1000, 2))
+    ),
+    "Gaussian process, 50 points, float64": Problem(
+        gaussian_process, lambda: (tuple(np.array([-1.0, -2.0])), np.linspace(0, 3, 50), normal(50))
     ),
 }
