@@ -1,9 +1,9 @@
 """Pytrees: nested containers of arrays, taken apart and put together again.
 
-Containers are tuple, list, dict and defaultdict (in the order of their sorted keys), OrderedDict (in its own),
-namedtuple, None (no leaves), dataclasses, and classes registered with `register`. Everything else is a leaf. A
-`TreeDef` is the structure without the leaves; equal structures compare equal and hash equal. Errors name the place of a
-leaf as the user would write it: `params['w1']`.
+Containers are tuple, list, dict and defaultdict (in the order of their sorted keys; what makes the default belongs to
+the structure), OrderedDict (in its own), namedtuple, None (no leaves), dataclasses, and classes registered with
+`register`. Everything else is a leaf. A `TreeDef` is the structure without the leaves; equal structures compare equal
+and hash equal. Errors name the place of a leaf as the user would write it: `params['w1']`.
 """
 
 from __future__ import annotations
@@ -61,6 +61,10 @@ class TreeDef:
         if self.kind in (dict, OrderedDict):
             text = "{" + ", ".join(f"{k!r}: {c}" for k, c in zip(self.meta, inner, strict=True)) + "}"
             return text if self.kind is dict else f"OrderedDict({text})"
+        if self.kind is defaultdict:
+            factory, keys = self.meta
+            text = "{" + ", ".join(f"{k!r}: {c}" for k, c in zip(keys, inner, strict=True)) + "}"
+            return f"defaultdict({getattr(factory, '__name__', factory)}, {text})"
         return f"{self.kind.__name__}({', '.join(inner)})"
 
 

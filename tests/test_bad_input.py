@@ -363,6 +363,13 @@ FUNCTION_CASES = {
     "argmax of nothing": (lambda x: np.argmax(x[:0]), (X,), ShapeError, ["argmax", "no elements|empty"]),
     "transpose with wrong axes": (lambda x: np.transpose(x, (0, 1)), (X,), FungradError, ["transpose", r"\(0, 1\)"]),
     "squeeze of a long axis": (lambda x: np.squeeze(x, 0), (X,), FungradError, ["squeeze", "0", "3"]),
+    "weights of another shape": (
+        lambda x: np.bincount([0, 1], x[:2][None]),
+        (X,),
+        FungradError,
+        ["np.bincount", r"\(1, 2\)"],
+    ),
+    "an index that is a time": (lambda x: x[np.timedelta64(1)], (X,), FungradError, ["timedelta64"]),
     "map of a number": (lambda x: fg.lax.map(np.sin, np.sum(x)), (X,), FungradError, ["map: xs", "leading axis"]),
     "map of nothing": (lambda x: fg.lax.map(np.sin, {}), (X,), FungradError, ["map: xs holds no arrays"]),
     "attribute that does not exist": (lambda x: x.detach(), (X,), AttributeError, ["detach"]),

@@ -112,6 +112,7 @@ def test_ordered_dicts_keep_their_order_and_default_dicts_their_default():
         "t[1]['a']",
         "t[1]['b']",
     ]
+    assert repr(tree.structure(default)) == "defaultdict(list, {'a': *, 'b': *})"
     doubled = tree.map(lambda x: 2 * x, default)
     assert doubled["c"] == []
     for gradient in (fg.grad, lambda f: fg.jit(fg.grad(f))):

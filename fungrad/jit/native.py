@@ -76,7 +76,7 @@ def compile_dispatcher(program: Program, threads: int) -> Any:
         if shape:
             lines += [
                 f"    if checked__{name}.shape != {shape}:",
-                f"        raise ValueError('{name}: compiled for shape {shape}')",
+                f"        raise kernel__ValueError('{name}: compiled for shape {shape}')",
                 f"    dense__{name} = np.ascontiguousarray(checked__{name})",
             ]
         else:
@@ -88,19 +88,23 @@ def compile_dispatcher(program: Program, threads: int) -> Any:
     results = [b.name if b.type.shape else f"{b.name}[0]" for b in program.outputs]
     lines += [
         f"    kernel__status = kernel(({', '.join([*dense, *others])}, np.empty({size}, np.uint8)))",
-        *(f"    if kernel__status == {i}:\n        raise IndexError({x!r})" for i, x in enumerate(program.failures, 1)),
-        f"    if kernel__status == {OUT_OF_MEMORY}:\n        raise MemoryError({no_memory(program)!r})",
+        *(
+            f"    if kernel__status == {i}:\n        raise kernel__IndexError({x!r})"
+            for i, x in enumerate(program.failures, 1)
+        ),
+        f"    if kernel__status == {OUT_OF_MEMORY}:\n        raise kernel__MemoryError({no_memory(program)!r})",
     ]
     if program.hosts:
         lines += ["    if kernel__status < 0:", *_host_errors()]
     lines += [
         "    if kernel__status:",  # is 1 if the program is gone, see `kernel`
-        "        raise RuntimeError('the compiled function failed')",
+        "        raise kernel__RuntimeError('the compiled function failed')",
         f"    return {results[0] if len(results) == 1 else '(' + ', '.join(results) + ',)'}",
     ]
     namespace: dict[str, Any] = {"kernel": kernel(program, threads), "np": np}
     namespace |= {"objmode": objmode, "kernel__error": host_calls.raise_error, "kernel__kind": host_calls.error_kind}
-    namespace |= {error.__name__: error for error in host_calls.PLAIN_ERRORS}
+    errors = (*host_calls.PLAIN_ERRORS, IndexError, MemoryError)
+    namespace |= {f"kernel__{error.__name__}": error for error in errors}
     namespace |= {b.name: b.value for b in program.constants}
     namespace |= {f"check__{b.name}": _type_check(b) for b in program.inputs}
     exec("\n".join(lines), namespace)
@@ -115,7 +119,10 @@ def _host_errors() -> list[str]:
     lines = ["        with objmode(kernel__number='int64', kernel__text='unicode_type'):"]
     lines.append("            kernel__number, kernel__text = kernel__kind()")
     for number, error in enumerate(host_calls.PLAIN_ERRORS):
-        lines += [f"        if kernel__number == {number}:", f"            raise {error.__name__}(kernel__text)"]
+        lines += [
+            f"        if kernel__number == {number}:",
+            f"            raise kernel__{error.__name__}(kernel__text)",
+        ]
     return [*lines, "        with objmode():", "            kernel__error()"]
 
 

@@ -5,25 +5,26 @@ Each primitive becomes a function of the addresses of its operands and its resul
     status = cholesky(a, out)
 
 By Gaussian elimination with partial pivoting and its kin, row by row (G. H. Golub, C. F. Van Loan: Matrix computations,
-4th ed., 2013, algorithms 3.1.1, 3.4.1 and 4.2.1). Where a number is not finite, a pivot is zero or a product leaves the
-range of floats, it gives up with another status than 0. The program then calls NumPy, as for large matrices, which
-knows the result or the error. `det`, `slogdet` and `cofactors` differ from NumPy's in rounding.
+4th ed., 2013, algorithms 3.1.1, 3.4.1 and 4.2.1). Where a number is not finite, be it given or found, or a pivot is
+zero, it gives up with another status than 0. The program then calls NumPy, as for large matrices, which
+knows the result or the error. Like NumPy they compute with doubles, also of float32. `det`, `slogdet` and `cofactors`
+differ from NumPy's in rounding.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
-import numpy as np
 from llvmlite import ir
 
 from fungrad.ir.graph import Operand
 from fungrad.ir.primitive import Primitive
 from fungrad.jit import vectormath
 from fungrad.jit.counted_loop import counted_loop
-from fungrad.jit.llvm_types import I64, register_type
+from fungrad.jit.llvm_types import F32, F64, I64
 from fungrad.jit.loops import Buffer, Host
 from fungrad.jit.outline import internal_function
 from fungrad.jit.registers import Number, format_of
@@ -47,6 +48,8 @@ def is_small(op: Primitive, inputs: Sequence[Buffer | Operand]) -> bool:
     """Whether there is code for a primitive of these operands."""
     if type(op) not in FUNCTIONS or any(x.type.size == 0 for x in inputs):
         return False
+    if any(math.prod(x.type.shape[-2:]) > LARGEST**2 for x in inputs):  # they are copied to the stack
+        return False
     return inputs[0].type.shape[-1] <= (LARGEST_COFACTORS if type(op) is Cofactors else LARGEST)
 
 
@@ -66,22 +69,25 @@ def emit(b: ir.IRBuilder, call: Host, pointers: Sequence[ir.Value]) -> ir.Value 
 
 def _emit_function(function: ir.Function, op: Primitive, buffers: Sequence[Buffer]) -> None:
     """The function of one stack of matrices after another."""
-    code = _Code(function, register_type(buffers[0].type.dtype))
+    code = _Code(function)
     *stack, n, _ = buffers[0].type.shape
     count = math.prod(stack)
-    scratch = _Matrix(code.entry.alloca(code.type, n * n), n)
+    sizes = [buffer.type.size // count for buffer in buffers]
+    columns = [
+        x.type.shape[-1] if x.type.ndim == buffers[0].type.ndim else size
+        for x, size in zip(buffers, sizes, strict=True)
+    ]
+    work = [_Matrix(code.entry.alloca(F64, size), width) for size, width in zip(sizes, columns, strict=True)]
 
     def member(number: ir.Value) -> None:
-        parts = []
-        for buffer, pointer in zip(buffers, function.args, strict=True):
-            size = buffer.type.size // count
-            columns = buffer.type.shape[-1] if buffer.type.ndim == buffers[0].type.ndim else 1
-            part = _Matrix(code.b.gep(pointer, [code.b.mul(number, I64(size))]), columns)
-            if buffer is not buffers[-1]:
-                code.each(0, size, lambda i, x=part.start: code.require_finite(code.load(_Matrix(x, 1), i, 0)))  # type: ignore[misc]
-            parts.append(part)
-        code.copy(parts[0], scratch, n)
-        FUNCTIONS[type(op)](code, op, n, scratch, *parts[1:])
+        outside = [
+            _Matrix(code.b.gep(pointer, [code.b.mul(number, I64(size))]), 1)
+            for pointer, size in zip(function.args, sizes, strict=True)
+        ]
+        for source, target, size in zip(outside[:-1], work, sizes, strict=False):
+            code.copy(source, target, size)
+        FUNCTIONS[type(op)](code, op, n, *work)
+        code.copy(work[-1], outside[-1], sizes[-1])
 
     code.each(0, count, member)
     code.finish()
@@ -90,10 +96,9 @@ def _emit_function(function: ir.Function, op: Primitive, buffers: Sequence[Buffe
 class _Code:
     """Emits loops over matrices in memory, into one function."""
 
-    def __init__(self, function: ir.Function, type: ir.Type) -> None:
+    def __init__(self, function: ir.Function) -> None:
         self.entry = ir.IRBuilder(function.append_basic_block("entry"))
         self.b = ir.IRBuilder(function.append_basic_block("body"))
-        self.type = type
         self.status = self.entry.alloca(I64)
         self.entry.store(I64(0), self.status)
 
@@ -113,10 +118,10 @@ class _Code:
             counted_loop(self.b, stop, step, first=first)
 
     def number(self, value: ir.Value) -> Number:
-        return Number(self.b, format_of(value), value)
+        return Number(self.b, format_of(value), value).widened()
 
     def constant(self, x: float) -> Number:
-        return self.number(ir.Constant(self.type, x))
+        return self.number(F64(x))
 
     def address(self, m: _Matrix, i: _Place, j: _Place) -> ir.Value:
         return self.b.gep(m.start, [self.b.add(self.b.mul(_index(i), I64(m.columns)), _index(j))])
@@ -125,12 +130,20 @@ class _Code:
         return self.number(self.b.load(self.address(m, i, j)))
 
     def store(self, m: _Matrix, i: _Place, j: _Place, x: Number | float) -> None:
-        value = x if isinstance(x, Number) else self.constant(x)
-        self.b.store(value.value, self.address(m, i, j))
+        value, address = x if isinstance(x, Number) else self.constant(x), self.address(m, i, j)
+        if address.type.pointee == F32:
+            value = value.narrowed()
+        self.b.store(value.value, address)
 
-    def copy(self, source: _Matrix, target: _Matrix, rows: int) -> None:
-        flat, to = _Matrix(source.start, 1), _Matrix(target.start, 1)
-        self.each(0, rows * source.columns, lambda i: self.store(to, i, 0, self.load(flat, i, 0)))
+    def copy(self, source: _Matrix, target: _Matrix, size: int) -> None:
+        """All numbers, which must be finite."""
+
+        def one(i: ir.Value) -> None:
+            x = self.load(_Matrix(source.start, 1), i, 0)
+            self.require_finite(x)
+            self.store(_Matrix(target.start, 1), i, 0, x)
+
+        self.each(0, size, one)
 
     def require(self, ok: ir.Value) -> None:
         """Give up unless that holds."""
@@ -163,7 +176,7 @@ def _after(b: ir.IRBuilder, i: ir.Value) -> ir.Value:
 def _eliminate(code: _Code, n: int, a: _Matrix, right: Sequence[_Matrix] = ()) -> ir.Value:
     """Make `a` upper triangular, and treat the rows of `right` alike; where the sign of the exchanges is kept."""
     b = code.b
-    sign, best, place = code.entry.alloca(code.type), code.entry.alloca(code.type), code.entry.alloca(I64)
+    sign, best, place = code.entry.alloca(F64), code.entry.alloca(F64), code.entry.alloca(I64)
     b.store(code.constant(1.0).value, sign)
 
     def column(k: ir.Value) -> None:
@@ -227,7 +240,7 @@ def _solve_eliminated(code: _Code, n: int, a: _Matrix, x: _Matrix) -> None:
 
 
 def _solve(code: _Code, op: Primitive, n: int, a: _Matrix, right: _Matrix, out: _Matrix) -> None:
-    code.copy(right, out, n)
+    code.copy(right, out, n * right.columns)
     _solve_eliminated(code, n, a, out)
 
 
@@ -243,7 +256,7 @@ def _inverse(code: _Code, op: Primitive, n: int, a: _Matrix, out: _Matrix) -> No
 
 def _triangular_solve(code: _Code, op: Primitive, n: int, a: _Matrix, right: _Matrix, out: _Matrix) -> None:
     assert isinstance(op, TriangularSolve)
-    code.copy(right, out, n)
+    code.copy(right, out, n * right.columns)
 
     def triangle(i: _Place, k: _Place) -> Number:
         return code.load(a, k, i) if op.transposed else code.load(a, i, k)
@@ -281,13 +294,12 @@ def _cholesky(code: _Code, op: Primitive, n: int, a: _Matrix, out: _Matrix) -> N
 
 def _det(code: _Code, op: Primitive, n: int, a: _Matrix, out: _Matrix) -> None:
     sign = _eliminate(code, n, a)
-    limits = np.finfo(np.float32 if isinstance(code.type, ir.FloatType) else np.float64)
     code.store(out, 0, 0, code.number(code.b.load(sign)))
 
     def multiply(k: ir.Value) -> None:
         product = code.load(out, 0, 0) * code.load(a, k, k)
         size = product.abs()
-        code.require(code.b.and_(size.compare(">=", float(limits.tiny)), size.compare("<", math.inf)))
+        code.require(code.b.and_(size.compare(">=", sys.float_info.min), size.compare("<", math.inf)))
         code.store(out, 0, 0, product)
 
     code.each(0, n, multiply)
@@ -322,7 +334,6 @@ def _cofactors(code: _Code, op: Primitive, n: int, a: _Matrix, out: _Matrix) -> 
                 found = at(i + 1, j + 1) if i == j else -at(i + 1, j + 1)
             else:
                 found = at(i + 1, j + 1) * at(i + 2, j + 2) - at(i + 1, j + 2) * at(i + 2, j + 1)
-            code.require_finite(found)
             code.store(out, i, j, found)
 
 

@@ -79,10 +79,27 @@ def psi(x: Any) -> Any:
     moved = functools.reduce(lambda total, k: total + 1 / (base + k), range(1, _SHIFT), 1 / base)
     value = np.log(y) - 0.5 / y - _series(_SLOPE_SERIES, 1 / (y * y)) / (y * y)
     value = value - np.where(below, moved, 0.0)
-    angle = math.pi * np.where(rest == 0, np.nan, rest)
-    return np.where(reflected, value - math.pi * np.cos(angle) / np.sin(angle), value)
+    sine = np.sin(math.pi * rest) * np.where(rest == 0, np.nan, 1.0)  # so that derivatives are nan, too
+    return np.where(reflected, value - math.pi * np.cos(math.pi * rest) / sine, value)
 
 
 def betaln(a: Any, b: Any) -> Any:
-    """log |beta(a, b)|."""
-    return gammaln(a) + gammaln(b) - gammaln(np.add(a, b))
+    """log |beta(a, b)|; infinite where one of both is 0.
+
+    From 8 on the series of the larger argument and of the sum are subtracted term by term: their leading terms are far
+    larger than the result (A. R. Didonato, A. H. Morris: Algorithm 708, ACM Transactions on Mathematical Software 18,
+    1992).
+    """
+    a, b = np.add(a, 0.0), np.add(b, 0.0)
+    dtype = np.result_type(a.dtype, b.dtype)
+    a, b = (convert(as_value(x), np.dtype(np.float64)) for x in np.broadcast_arrays(a, b))
+    less_first = a < b  # of equal ones either may be the smaller, but not half of each
+    small, large = np.where(less_first, a, b), np.where(less_first, b, a)
+    far = (large >= _SHIFT) & (small > 0)
+    y, s = np.where(far, large, 8.0), np.where(far, small, 1.0)
+    total = y + s
+    less = s - (y - 0.5) * np.log1p(s / y) - s * np.log(total)
+    less = less + _series(_LOG_SERIES, 1 / (y * y)) / y - _series(_LOG_SERIES, 1 / (total * total)) / total
+    x, z = np.where(far, 1.0, small), np.where(far, 1.0, large)
+    result = np.where(far, gammaln(s) + less, gammaln(x) + gammaln(z) - gammaln(x + z))
+    return convert(np.where((a == 0) | (b == 0), np.inf, result), dtype)

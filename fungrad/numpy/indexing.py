@@ -95,7 +95,7 @@ def _array_index(item: Any) -> Any:
     """An index that is an array, a tracer, a NumPy scalar or a list."""
     if isinstance(item, np.bool_):
         return bool(item)
-    if isinstance(item, np.integer):
+    if isinstance(item, np.integer) and not isinstance(item, np.timedelta64):
         return int(item)
     if isinstance(item, list) and not item:
         return np.zeros(0, np.int64)

@@ -112,7 +112,7 @@ def round_(a: Any, decimals: int = 0, out: Any = None) -> Any:
         return np.positive(x)
     if decimals == 0:
         return np.rint(x)
-    scale = 10.0 ** abs(decimals)
+    scale = 10.0 ** abs(decimals) if abs(decimals) < 309 else np.inf
     result = np.rint(x * scale) / scale if decimals > 0 else np.rint(x / scale) * scale
     return convert(result, x.dtype)
 

@@ -180,7 +180,7 @@ def sliding_window_view(
     x: Any, window_shape: Any, axis: Any = None, *, subok: bool = False, writeable: bool = False
 ) -> Any:
     x = as_value(x)
-    extents = tuple(window_shape) if isinstance(window_shape, tuple | list) else (window_shape,)
+    extents = tuple([int(n) for n in np.atleast_1d(window_shape)])
     axes = axis_order(tuple(range(x.ndim)) if axis is None else axis, x.ndim, "sliding_window_view")
     if len(extents) != len(axes):
         raise ArgumentError(

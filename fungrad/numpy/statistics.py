@@ -203,6 +203,10 @@ def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
         "Say how many bins there are: fungrad.numpy.at(np.zeros(n))[x].add(weights).",
     )
     bins = np.bincount(positions, None, minlength)  # checks them, too
+    if weights is not None and np.shape(weights) != np.shape(positions):
+        raise ShapeError(
+            f"np.bincount: x has the shape {np.shape(positions)}, its weights {np.shape(weights)}, at {user_line()}."
+        )
     return bins if weights is None else update("add", np.zeros(len(bins)), positions, as_float(weights))
 
 

@@ -203,9 +203,16 @@ def _entr(x: Any) -> Any:
 
 
 def _rel_entr(x: Any, y: Any) -> Any:
-    """x log(x/y); 0 where x is 0 and y is not below 0."""
+    """x log(x/y), by the logarithm that loses no digits; 0 where x is 0 and y is not below 0."""
     x, y = as_float(x), as_float(y)
-    return np.where((x < 0) | (y < 0) | ((x > 0) & (y == 0)), np.inf, _xlogy(x, x) - _xlogy(x, y))
+    regular = (x > 0) & (y > 0)
+    p, q = np.where(regular, x, 1.0), np.where(regular, y, 1.0)
+    ratio = p / q
+    near, inside = (ratio > 0.5) & (ratio < 2.0), (ratio > np.finfo(ratio.dtype).tiny) & (ratio < np.inf)
+    of_ratio = np.where(near, np.log1p(np.where(near, (p - q) / q, 0.0)), np.log(np.where(inside, ratio, 1.0)))
+    value = p * np.where(inside, of_ratio, np.log(p) - np.log(q))
+    odd = np.where(np.isnan(x) | np.isnan(y), np.nan, np.where((x == 0) & (y >= 0), 0.0, np.inf))
+    return np.where(regular, value, odd)
 
 
 def _log_ndtr(x: Any) -> Any:

@@ -152,7 +152,7 @@ def _is_basic(index: Any) -> bool:
 
 
 def _is_number(item: Any) -> bool:
-    return type(item) is int or isinstance(item, np.integer)
+    return type(item) is int or (isinstance(item, np.integer) and not isinstance(item, np.timedelta64))
 
 
 def write(x: Tracer, index: Any, value: Any) -> None:

@@ -1,4 +1,4 @@
-"""Matrix functions and linear systems, computed by LAPACK: `Cholesky`, `Inverse`, `TriangularSolve`, `Solve`.
+"""Matrix functions and linear systems, as LAPACK computes them: `Cholesky`, `Inverse`, `TriangularSolve`, `Solve`.
 
 Matrices lie along the last two axes; the axes before them count systems that are solved side by side, and operands
 have the same ones. The derivatives solve systems again, so they have derivatives themselves. They are collected in

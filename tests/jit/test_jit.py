@@ -503,6 +503,12 @@ def test_a_dispatcher_takes_numbers_that_fit(compiled_for, narrower, wider):
             f(n)
 
 
+def test_a_dispatcher_may_have_arguments_named_as_errors():
+    for f in (lambda ValueError: ValueError * 2, lambda MemoryError, IndexError: MemoryError + IndexError):
+        arguments = [X] * f.__code__.co_argcount
+        np.testing.assert_array_equal(fg.jit(f).dispatcher(*arguments)(*arguments), X * 2)
+
+
 @pytest.mark.parametrize("given", [(1.0, 2.0, 3.0), [1.0, 2.0, 3.0]])
 def test_a_dispatcher_refuses_sequences(given):
     with pytest.raises(numba.TypingError, match="compiled for an array f64"):

@@ -73,6 +73,45 @@ def test_as_numpy(name, n, dtype, without_numpy):
             np.testing.assert_allclose(found, expected, atol=TOLERANCE[dtype] * scale, rtol=TOLERANCE[dtype])
 
 
+def hilbert(n, dtype):
+    return (1 / (1 + np.arange(n)[:, None] + np.arange(n))).astype(dtype)
+
+
+@pytest.mark.parametrize("name", ["solve", "inv", "det", "slogdet"])
+@pytest.mark.parametrize("n", [4, 6, 8])
+def test_float32_is_computed_in_double(name, n, without_numpy):
+    """As by NumPy: for ill-conditioned matrices the difference is all digits."""
+    f, _, has_right = CASES[name]
+    arguments = [hilbert(n, np.float32)] + [np.ones((n, 2), np.float32)] * has_right
+    precise = f(*(x.astype(np.float64) for x in arguments))
+    for found, expected in zip(fg.tree.leaves(fg.jit(f)(*arguments)), fg.tree.leaves(precise), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6 * np.max(np.abs(expected)))
+
+
+def test_cholesky_refuses_what_numpy_refuses():
+    compiled = fg.jit(np.linalg.cholesky)
+    for _ in range(300):
+        root = RNG.normal(size=(3, 2)).astype(np.float32)
+        outcomes = [outcome(f, root @ root.T) for f in (np.linalg.cholesky, compiled)]
+        assert isinstance(outcomes[0], str) == isinstance(outcomes[1], str)
+
+
+def test_results_out_of_range_are_numpys():
+    a, b = np.array([[1.0, 0, 0], [0, 1, 0], [1e200, 1e200, 1]]), np.array([[1e200], [-1e200], [1.0]])
+    solve = triangular(True, False, False)
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(fg.jit(solve)(a, b), solve(a, b))
+    a, b = np.array([[1e30, 1e30], [0, 1e-5]], np.float32), np.array([0, 1e5], np.float32)
+    np.testing.assert_allclose(fg.jit(np.linalg.solve)(a, b), [-1e10, 1e10], rtol=1e-6)
+
+
+def test_wide_right_hand_sides_are_left_to_numpy(without_numpy):
+    b = np.ones((2, LARGEST**2 // 2))
+    np.testing.assert_array_equal(fg.jit(np.linalg.solve)(2 * np.eye(2), b), b / 2)
+    with pytest.raises(AssertionError, match="left to NumPy"):
+        fg.jit(np.linalg.solve)(2 * np.eye(2), np.ones((2, LARGEST**2 // 2 + 1)))
+
+
 @pytest.mark.parametrize("n", range(1, LARGEST_COFACTORS + 1))
 def test_gradients_of_determinants(n, without_numpy):
     a = regular((4, n, n), np.float64)

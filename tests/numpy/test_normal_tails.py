@@ -48,6 +48,28 @@ def test_far_tails():
 def test_second_derivatives():
     """Of log ndtr, h' = -h (x + h), where h = npdf / ncdf."""
     for x in (-30.0, -5.0, -1.0, 0.3, 2.0):
-        h = float(mpmath.npdf(x) / mpmath.ncdf(x))
         found = fg.hessian(special.log_ndtr)(x)
-        np.testing.assert_allclose(found, float(-h * (mpmath.mpf(x) + h)), rtol=1e-9 * max(1, x * x))
+        with mpmath.workprec(200):
+            h = mpmath.npdf(x) / mpmath.ncdf(x)
+            expected = float(-h * (mpmath.mpf(x) + h))
+        np.testing.assert_allclose(found, expected, rtol=3e-11)
+    for dtype, rtol in ((np.float32, 1e-5), (np.float64, 1e-12)):
+        x = np.array([-1e4, -1e6, -1e15], dtype)  # -1 + 1/x^2
+        found = fg.jit(fg.vmap(fg.grad(fg.grad(special.log_ndtr))))(x)
+        np.testing.assert_allclose(found, -1 + 1 / x.astype(np.float64) ** 2, rtol=rtol)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_slope_of_erfcx(dtype):
+    x = np.array([-3.0, 0.0, 1.0, 7.9, 8.1, 19.9, 20.1, 300.0, 1e4, 1e8]).astype(dtype)
+    with mpmath.workprec(600):
+        exact = [_slope(mpmath.mpf(float(v))) for v in x]
+    found = fg.jit(fg.vmap(fg.grad(special.erfcx)))(x)
+    np.testing.assert_allclose(found, exact, rtol=1e-4 if dtype == np.float32 else 1e-12)
+    assert fg.jit(fg.grad(special.erfcx))(dtype(np.inf)) == 0
+
+
+def _slope(x):
+    if x > 1e3:
+        return float(-1 / (mpmath.sqrt(mpmath.pi) * x * x) * (1 - 3 / (2 * x * x)))
+    return float(2 * x * mpmath.exp(x * x) * mpmath.erfc(x) - 2 / mpmath.sqrt(mpmath.pi))
