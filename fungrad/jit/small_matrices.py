@@ -5,10 +5,10 @@ Each primitive becomes a function of the addresses of its operands and its resul
     status = cholesky(a, out)
 
 By Gaussian elimination with partial pivoting and its kin, row by row (G. H. Golub, C. F. Van Loan: Matrix computations,
-4th ed., 2013, algorithms 3.1.1, 3.4.1 and 4.2.1). Where a number is not finite, be it given or found, or a pivot is
-zero, it gives up with another status than 0. The program then calls NumPy, as for large matrices, which
-knows the result or the error. Like NumPy they compute with doubles, also of float32. `det`, `slogdet` and `cofactors`
-differ from NumPy's in rounding.
+4th ed., 2013, algorithms 3.1.1, 3.4.1 and 4.2.1), in doubles, also of float32, as NumPy does. Where a number is not
+finite, be it given or found, or a pivot is zero, it gives up with another status than 0. The program then calls NumPy,
+as for large matrices, which knows the result or the error. `det`, `slogdet` and `cofactors` differ from NumPy's in
+rounding.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from fungrad.jit.registers import Number, format_of
 from fungrad.primitives.determinants import Cofactors, Det, LogDet
 from fungrad.primitives.linalg import Cholesky, Inverse, Solve, TriangularSolve
 
-LARGEST = 64  # rows; beyond, LAPACK is faster by more than a call costs
+LARGEST = 64  # rows; two matrices of so many take 64 KB of the stack
 LARGEST_COFACTORS = 3  # by minors
 
 _Place: TypeAlias = "ir.Value | int"
@@ -73,18 +73,17 @@ def _emit_function(function: ir.Function, op: Primitive, buffers: Sequence[Buffe
     *stack, n, _ = buffers[0].type.shape
     count = math.prod(stack)
     sizes = [buffer.type.size // count for buffer in buffers]
-    columns = [
-        x.type.shape[-1] if x.type.ndim == buffers[0].type.ndim else size
-        for x, size in zip(buffers, sizes, strict=True)
-    ]
-    work = [_Matrix(code.entry.alloca(F64, size), width) for size, width in zip(sizes, columns, strict=True)]
+    work = []
+    for buffer, size in [*zip(buffers, sizes, strict=True)][:2]:  # solutions take the place of right-hand sides
+        columns = buffer.type.shape[-1] if buffer.type.ndim == buffers[0].type.ndim else size
+        work.append(_Matrix(code.entry.alloca(F64, size), columns))
 
     def member(number: ir.Value) -> None:
         outside = [
             _Matrix(code.b.gep(pointer, [code.b.mul(number, I64(size))]), 1)
             for pointer, size in zip(function.args, sizes, strict=True)
         ]
-        for source, target, size in zip(outside[:-1], work, sizes, strict=False):
+        for source, target, size in zip(outside[:-1], work, sizes, strict=False):  # the last one is the result's
             code.copy(source, target, size)
         FUNCTIONS[type(op)](code, op, n, *work)
         code.copy(work[-1], outside[-1], sizes[-1])
@@ -239,9 +238,8 @@ def _solve_eliminated(code: _Code, n: int, a: _Matrix, x: _Matrix) -> None:
     _substitute(code, n, lambda i, k: code.load(a, i, k), x, down=False, unit=False)
 
 
-def _solve(code: _Code, op: Primitive, n: int, a: _Matrix, right: _Matrix, out: _Matrix) -> None:
-    code.copy(right, out, n * right.columns)
-    _solve_eliminated(code, n, a, out)
+def _solve(code: _Code, op: Primitive, n: int, a: _Matrix, x: _Matrix) -> None:
+    _solve_eliminated(code, n, a, x)
 
 
 def _inverse(code: _Code, op: Primitive, n: int, a: _Matrix, out: _Matrix) -> None:
@@ -254,14 +252,13 @@ def _inverse(code: _Code, op: Primitive, n: int, a: _Matrix, out: _Matrix) -> No
     _solve_eliminated(code, n, a, out)
 
 
-def _triangular_solve(code: _Code, op: Primitive, n: int, a: _Matrix, right: _Matrix, out: _Matrix) -> None:
+def _triangular_solve(code: _Code, op: Primitive, n: int, a: _Matrix, x: _Matrix) -> None:
     assert isinstance(op, TriangularSolve)
-    code.copy(right, out, n * right.columns)
 
     def triangle(i: _Place, k: _Place) -> Number:
         return code.load(a, k, i) if op.transposed else code.load(a, i, k)
 
-    _substitute(code, n, triangle, out, op.lower != op.transposed, op.unit_diagonal)
+    _substitute(code, n, triangle, x, op.lower != op.transposed, op.unit_diagonal)
 
 
 def _cholesky(code: _Code, op: Primitive, n: int, a: _Matrix, out: _Matrix) -> None:
