@@ -58,13 +58,12 @@ class TreeDef:
             return f"({inner[0]},)" if len(inner) == 1 else f"({', '.join(inner)})"
         if self.kind is list:
             return f"[{', '.join(inner)}]"
-        if self.kind in (dict, OrderedDict):
-            text = "{" + ", ".join(f"{k!r}: {c}" for k, c in zip(self.meta, inner, strict=True)) + "}"
-            return text if self.kind is dict else f"OrderedDict({text})"
-        if self.kind is defaultdict:
-            factory, keys = self.meta
+        if self.kind in (dict, OrderedDict, defaultdict):
+            factory, keys = self.meta if self.kind is defaultdict else (None, self.meta)
             text = "{" + ", ".join(f"{k!r}: {c}" for k, c in zip(keys, inner, strict=True)) + "}"
-            return f"defaultdict({getattr(factory, '__name__', factory)}, {text})"
+            if self.kind is defaultdict:
+                return f"defaultdict({getattr(factory, '__name__', factory)}, {text})"
+            return text if self.kind is dict else f"OrderedDict({text})"
         return f"{self.kind.__name__}({', '.join(inner)})"
 
 

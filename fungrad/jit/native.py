@@ -160,5 +160,5 @@ def _type_check(buffer: Buffer) -> Any:
 
 
 def _unchanged(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-    kept: Any = impl_ret_borrowed
+    kept: Any = impl_ret_borrowed  # Numba has no types to check
     return kept(context, builder, signature.return_type, values[0])

@@ -233,13 +233,9 @@ def _substitute(
     code.each(0, n, row)
 
 
-def _solve_eliminated(code: _Code, n: int, a: _Matrix, x: _Matrix) -> None:
+def _solve(code: _Code, op: Primitive, n: int, a: _Matrix, x: _Matrix) -> None:
     _eliminate(code, n, a, [x])
     _substitute(code, n, lambda i, k: code.load(a, i, k), x, down=False, unit=False)
-
-
-def _solve(code: _Code, op: Primitive, n: int, a: _Matrix, x: _Matrix) -> None:
-    _solve_eliminated(code, n, a, x)
 
 
 def _inverse(code: _Code, op: Primitive, n: int, a: _Matrix, out: _Matrix) -> None:
@@ -249,7 +245,7 @@ def _inverse(code: _Code, op: Primitive, n: int, a: _Matrix, out: _Matrix) -> No
         n,
         lambda i: code.each(0, n, lambda j: code.store(out, i, j, one.where(code.b.icmp_signed("==", i, j), zero))),
     )
-    _solve_eliminated(code, n, a, out)
+    _solve(code, op, n, a, out)
 
 
 def _triangular_solve(code: _Code, op: Primitive, n: int, a: _Matrix, x: _Matrix) -> None:

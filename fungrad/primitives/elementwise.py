@@ -37,22 +37,15 @@ LN2 = math.log(2.0)
 LN10 = math.log(10.0)
 
 
-def _erf(x: Any) -> Any:
-    from scipy.special import erf  # imported late: it costs more than the rest of fungrad
+def _special(name: str) -> Callable[[Any], Any]:
+    """A function of scipy.special."""
 
-    return erf(x)
+    def function(x: Any) -> Any:
+        from scipy import special  # imported late: it costs more than the rest of fungrad
 
+        return getattr(special, name)(x)
 
-def _erfc(x: Any) -> Any:
-    from scipy.special import erfc  # imported late, as above
-
-    return erfc(x)
-
-
-def _erfcx(x: Any) -> Any:
-    from scipy.special import erfcx  # imported late, as above
-
-    return erfcx(x)
+    return function
 
 
 def _erfcx_slope(x: Any, out: Any) -> Any:
@@ -68,9 +61,7 @@ def _erfcx_slope(x: Any, out: Any) -> Any:
 
 
 def _erf_inv(x: Any) -> Any:
-    from scipy.special import erfinv  # imported late, as above
-
-    return np.copysign(erfinv(x), x)  # SciPy's loses the sign of zero
+    return np.copysign(_special("erfinv")(x), x)  # SciPy's loses the sign of zero
 
 
 def _logistic(x: Any) -> Any:
@@ -198,9 +189,9 @@ ROWS: dict[str, Row] = {
         np.logaddexp, (lambda t, out, x, y: _logaddexp_share(t, x, y), lambda t, out, x, y: _logaddexp_share(t, y, x))
     ),
     "logistic": Row(_logistic, (lambda t, out, x: t * out * (1 - out),)),
-    "erf": Row(_erf, (lambda t, out, x: (2 / math.sqrt(math.pi)) * t * np.exp(-x * x),)),
-    "erfc": Row(_erfc, (lambda t, out, x: (-2 / math.sqrt(math.pi)) * t * np.exp(-x * x),)),
-    "erfcx": Row(_erfcx, (lambda t, out, x: t * _erfcx_slope(x, out),)),
+    "erf": Row(_special("erf"), (lambda t, out, x: (2 / math.sqrt(math.pi)) * t * np.exp(-x * x),)),
+    "erfc": Row(_special("erfc"), (lambda t, out, x: (-2 / math.sqrt(math.pi)) * t * np.exp(-x * x),)),
+    "erfcx": Row(_special("erfcx"), (lambda t, out, x: t * _erfcx_slope(x, out),)),
     "erf_inv": Row(_erf_inv, (lambda t, out, x: (math.sqrt(math.pi) / 2) * t * np.exp(out * out),)),
     # trigonometric and hyperbolic
     "sin": Row(np.sin, (lambda t, out, x: t * np.cos(x),)),
