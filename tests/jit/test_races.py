@@ -169,11 +169,12 @@ SHARED = "in range(6):  # in any order, on any thread"
     [
         ("out0[i0, 0] = x[0, 0]", None),
         ("out0[0, 0] = x[i0, 0]", "writes what chunk"),
-        ("out0[i0, 0] = out0[i0 - 1, 0]", "touches|reads what"),
+        ("out0[i0, 0] = out0[i0 - 1, 0]", "writes what chunk"),
+        ("out0[i0, 0] = out0[min(i0 + 1, 5), 0]", "reads what chunk"),
         ("out0[0, ...][i0 % 4] = x[i0, 0]", "writes what chunk"),
         ("out0.reshape((24,))[i0 // 2] = 1.0", "writes what chunk"),
         ("np.matmul(x, x[:4], out=out0)", "writes what chunk"),
-        ("np.sin(out0[i0 % 2, ...]); out0[i0, 0] = 1.0", "touches|reads what"),
+        ("np.sin(out0[i0 % 2, ...]); out0[i0, 0] = 1.0", "writes what chunk"),
     ],
 )
 def test_what_is_a_race(body, found, monkeypatch):
